@@ -1,0 +1,1 @@
+"""Recipes: typed sections (schema), and how files and overrides become one (load)."""

@@ -1,0 +1,397 @@
+"""Every knob of Kinograd on one page: the sections that recipes are made of.
+
+A recipe is a YAML file (see ``recipes/``). Unknown keys are errors. The defaults are
+the vetted settings; a ``type`` key selects a member of a union.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kinograd.config.presets import VIDEO_PRESETS
+from kinograd.types import VideoSpec
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+# ---------------------------------------------------------------- model, data
+
+
+class LoraConfig(Section):
+    rank: Positive = 16
+    alpha: float = 32.0
+    dropout: Fraction = 0.0
+    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    """Linear layers of the language model that get an adapter."""
+
+
+class ModelConfig(Section):
+    path: str
+    """Folder (or hub name already in the local cache) of a transformers checkpoint."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute type. Trainable weights and optimizer state stay float32 either way."""
+    device: str = "auto"
+    train_vision: bool = False
+    """Train the vision tower too. Frozen, its features are computed once per clip."""
+    gradient_checkpointing: bool = False
+    lora: LoraConfig | None = None
+
+
+class DataConfig(Section):
+    train: list[str] = []
+    """JSONL files of Examples."""
+    media_root: str = "."
+    """Folder under which every medium must lie."""
+    max_failed_fraction: Fraction = 0.05
+    """Share of examples that may fail to decode before the run stops."""
+
+
+class VideoConfig(Section):
+    preset: str | None = None
+    """A published sampling contract; the keys below change single numbers of it."""
+    fps: float | None = None
+    nframes: int | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    resample: Literal["bicubic", "bilinear", "area", "lanczos"] = "bicubic"
+    resize: Literal["decode", "torch"] = "decode"
+    """``decode`` scales in the decoder; ``torch`` gives the Hugging Face processors' pixels."""
+    on_damage: Literal["error", "partial"] = "error"
+    workers: int = 1
+    """Decoder processes that work ahead of the step; 0 decodes in this process."""
+    timeout_s: float = 120.0
+    max_duration_s: float = 4 * 3600.0
+    max_source_pixels: int = 8192 * 8192
+    max_source_bytes: int = 32 << 30
+    cache_dir: str | None = None
+    """Where decoded clips are kept; null keeps them in memory for the run only."""
+    cache_gb: float = 20.0
+    cache_frames: Literal["raw", "jpeg"] = "raw"
+
+    @model_validator(mode="after")
+    def _valid(self) -> VideoConfig:
+        if self.preset is not None and self.preset not in VIDEO_PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; one of {', '.join(VIDEO_PRESETS)}")
+        self.spec()
+        return self
+
+    def spec(self, size_factor: int = 28) -> VideoSpec:
+        """The sampling contract on a model's patch grid."""
+        values: dict[str, Any] = dict(VIDEO_PRESETS[self.preset]) if self.preset else {}
+        keys = ("min_frames", "max_frames", "min_pixels", "max_pixels", "total_pixels")
+        values |= {k: getattr(self, k) for k in keys if getattr(self, k) is not None}
+        if self.nframes is not None:
+            values |= {"nframes": self.nframes, "fps": self.fps}
+        elif self.fps is not None:
+            values |= {"fps": self.fps, "nframes": None}
+        return VideoSpec(**values, resample=self.resample, size_factor=size_factor)
+
+
+class PromptConfig(Section):
+    template: Literal["video_r1", "open_r1_video", "vidbridge", "dvd_counting", "plain"] = "video_r1"
+    mode: Literal["reason", "direct"] = "reason"
+    system: str | None = None
+    max_tokens: Positive = 16384
+    """Longest prompt, media tokens included; a longer one is refused, never cut."""
+
+
+# ------------------------------------------------------------ rewards, judges
+
+
+class LengthBonus(Section):
+    """Video-R1 equation 5: ``value`` for a correct answer of ``low..high`` tokens."""
+
+    value: float = 0.2
+    low: int = 320
+    high: int = 512
+    min_correct: int = 2
+    """Only in groups with at least this many correct rollouts (the released code: 2)."""
+
+
+class OverlongPenalty(Section):
+    """DAPO equation 13: linear from 0 at ``max_tokens - cache`` to -1 at ``max_tokens``."""
+
+    max_tokens: Positive
+    cache: Positive
+
+
+class RepetitionPenalty(Section):
+    ngram: Positive = 4
+    value: float = -0.5
+    """Added in proportion to the share of repeated n-grams."""
+
+
+class CustomReward(Section):
+    type: Literal["python"] = "python"
+    target: str
+    """``package.module:function``; see docs/rewards.md for its signature."""
+    weight: float = 1.0
+
+
+class RewardConfig(Section):
+    mode: Literal["default", "published:video_r1", "published:vidbridge"] = "default"
+    """``published`` reproduces the paper's code, faults included, for replication."""
+    format: Literal["fullmatch", "prefix", "off"] = "fullmatch"
+    combine: Literal["sum", "product"] = "sum"
+    """``sum``: accuracy + format (Video-R1); ``product``: format x task (VidBridge-R1)."""
+    correct_threshold: float = 0.5
+    """Accuracy above which a rollout counts as correct (paper 0.5, released code 0.1)."""
+    truncated: Literal["mask", "score", "penalise"] = "score"
+    """A rollout cut by the token budget: no advantage, graded as it is, or zero."""
+    length_bonus: LengthBonus | None = None
+    overlong: OverlongPenalty | None = None
+    repetition: RepetitionPenalty | None = None
+    consistency: bool = False
+    """Require that the reasoning's own conclusion is the answer given."""
+    custom: list[CustomReward] = []
+    judges: dict[str, str] = {}
+    """Which judge grades which kind, for instance ``{dark_event: big, caption: events}``."""
+
+
+class OpenAIJudge(Section):
+    type: Literal["openai"] = "openai"
+    urls: list[str]
+    model: str
+    api_key_env: str = "KINOGRAD_JUDGE_KEY"
+    max_concurrency: Positive = 32
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    timeout_s: float = 60.0
+    max_retries: int = 6
+    deadline_s: float = 180.0
+    verdict: Literal["auto", "choice", "regex", "json_schema", "text"] = "auto"
+    expected_score: bool = False
+    """Weigh the labels by their log-probabilities instead of taking the likeliest."""
+    prompts: Literal["default", "published"] = "default"
+    cache: str | None = None
+    """SQLite file of verdicts at temperature 0."""
+    max_failure_rate: Fraction = 0.2
+    """Above this share of failures in a window the run pauses, retries, then stops."""
+    window: Positive = 64
+    max_candidate_chars: Positive = 4000
+
+
+class LexicalJudge(Section):
+    """Token overlap. For demos and tests; never a silent stand-in for a judge."""
+
+    type: Literal["lexical"] = "lexical"
+
+
+JudgeConfig = Annotated[OpenAIJudge | LexicalJudge, Field(discriminator="type")]
+
+
+# ------------------------------------------------------------------ algorithm
+
+
+class KLConfig(Section):
+    beta: float = 0.0
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+    clamp: float | None = 10.0
+    """Bound on |log pi_ref - log pi| inside the estimator (Video-R1: 10)."""
+
+
+class Algo(Section):
+    advantage: Literal["group_std", "group_mean", "leave_one_out"] = "group_std"
+    """(R-mean)/(std+eps) of GRPO; R-mean of Dr.GRPO; RLOO."""
+    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "token_mean"
+    """Mean over tokens then sequences (GRPO), over all tokens (DAPO), sum/constant (Dr.GRPO)."""
+    clip_low: float | None = 0.2
+    clip_high: float | None = 0.2
+    """Clip range of the ratio; null for no clipping (one update per batch needs none)."""
+    kl: KLConfig = KLConfig()
+    epochs: Positive = 1
+    """Passes over each batch of rollouts."""
+    minibatches: Positive = 1
+    """Optimizer steps per pass."""
+
+
+class Grpo(Algo):
+    """GRPO (Shao et al. 2024, arXiv 2402.03300, eq. 3-4)."""
+
+    type: Literal["grpo"] = "grpo"
+    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "sequence_mean"
+
+
+class TGrpo(Algo):
+    """T-GRPO (Feng et al. 2025, arXiv 2503.21776, eq. 1-4)."""
+
+    type: Literal["t_grpo"] = "t_grpo"
+    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "sequence_mean"
+    alpha: float = 0.3
+    mu: float = 1.0
+    """Gate: accuracy on ordered frames >= mu x on shuffled (paper 1.0, released code 0.8)."""
+    threshold: float | None = None
+    """Accuracy above which the bonus is given; null: the reward's ``correct`` (code: 0.1)."""
+    gate_on: Literal["correct", "accuracy"] = "correct"
+    """Compare shares of correct rollouts (paper) or mean accuracy rewards (code)."""
+    bonus_on: Literal["reward", "advantage"] = "reward"
+    """On the reward the bonus vanishes under standardisation unless three levels exist."""
+    twin_rollouts: Positive | None = None
+    """Rollouts on shuffled frames; null: half of the group (published)."""
+    shuffle_unit: Literal["frame", "temporal_patch"] = "frame"
+
+
+AlgoConfig = Annotated[Grpo | TGrpo, Field(discriminator="type")]
+
+
+# -------------------------------------------------------- rollout, optimisation
+
+
+class SamplingConfig(Section):
+    max_new_tokens: Positive = 768
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = 0
+
+
+class InProcess(Section):
+    type: Literal["in_process"] = "in_process"
+    max_rows: Positive = 256
+    """Rollouts decoded together; bounds the memory of their keys and values."""
+
+
+RolloutConfig = InProcess
+
+
+class OptimConfig(Section):
+    lr: float = Field(1e-6, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    max_grad_norm: float = 5.0
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup_steps: int = 0
+    final_lr_fraction: Fraction = 0.0
+    micro_tokens: Positive = 65536
+    """Tokens (prompt + completions, padding included) of one forward: bounds memory."""
+
+
+class SftConfig(Section):
+    steps: Positive | None = None
+    epochs: float | None = None
+    batch_size: Positive = 32
+
+    @model_validator(mode="after")
+    def _one(self) -> SftConfig:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("set exactly one of sft.steps and sft.epochs")
+        return self
+
+
+class RlConfig(Section):
+    steps: Positive
+    prompts_per_step: Positive = 4
+    group_size: Annotated[int, Field(ge=2)] = 8
+    reference: Literal["none", "frozen", "adapter_off"] = "frozen"
+    """Where KL's reference log-probs come from; unused when beta is 0."""
+
+
+class RunConfig(Section):
+    dir: str
+    """Run folder. An existing one is resumed if its recipe is the same, else refused."""
+    seed: int = 0
+    save_every: Positive = 100
+    keep: Positive = 2
+    """Checkpoints kept, the newest."""
+    log_rollouts_every: Positive = 10
+    strip_frames: Positive = 8
+    eval_every: Positive | None = None
+
+
+class EvalConfig(Section):
+    data: list[str] = []
+    media_root: str | None = None
+    """Null: the recipe's data.media_root."""
+    views: list[Literal["ordered", "shuffled", "reversed", "blank"]] = ["ordered"]
+    limit: Positive | None = None
+    batch_size: Positive = 64
+    sampling: SamplingConfig = SamplingConfig(max_new_tokens=1024, temperature=0.0)
+    max_error_fraction: Fraction = 0.05
+
+
+# -------------------------------------------------------------------- recipes
+
+
+class _Recipe(Section):
+    name: str = ""
+    run: RunConfig
+    model: ModelConfig
+    video: VideoConfig = VideoConfig()
+    prompt: PromptConfig = PromptConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+class SftRecipe(_Recipe):
+    method: Literal["sft"] = "sft"
+    data: DataConfig
+    sft: SftConfig
+    optim: OptimConfig = OptimConfig()
+    reward: RewardConfig = RewardConfig()
+    judges: dict[str, JudgeConfig] = {}
+
+
+class RlRecipe(_Recipe):
+    method: Literal["rl"] = "rl"
+    data: DataConfig
+    rl: RlConfig
+    algo: AlgoConfig = Grpo()
+    reward: RewardConfig = RewardConfig()
+    judges: dict[str, JudgeConfig] = {}
+    rollout: RolloutConfig = InProcess()
+    sampling: SamplingConfig = SamplingConfig()
+    optim: OptimConfig = OptimConfig()
+
+
+class EvalRecipe(_Recipe):
+    method: Literal["eval"] = "eval"
+    data: DataConfig = DataConfig()
+    reward: RewardConfig = RewardConfig()
+    judges: dict[str, JudgeConfig] = {}
+    rollout: RolloutConfig = InProcess()
+
+
+class TheatreConfig(Section):
+    """The synthetic world: how many clips of which families, per split."""
+
+    families: list[str] = []
+    size: Positive = 56
+    frames: Positive = 16
+    splits: dict[str, Positive] = {}
+    rationale_fraction: Fraction = 1.0
+    seed: int = 0
+    workers: Positive = 2
+
+
+class TinyModelConfig(Section):
+    size: str = "0.8m"
+    seed: int = 0
+
+
+class DemoRecipe(Section):
+    """The whole story as one recipe: a world, a model from scratch, stages, evaluations."""
+
+    method: Literal["demo"] = "demo"
+    name: str = "demo"
+    dir: str = "runs/demo"
+    theatre: TheatreConfig
+    tiny: TinyModelConfig = TinyModelConfig()
+    base: dict[str, Any] = {}
+    """Sections shared by all stages (video, prompt, reward, ...)."""
+    stages: dict[str, dict[str, Any]]
+    """Stage name to the sections of an sft or rl recipe, run in this order."""
+    evaluate: EvalConfig = EvalConfig()
+
+
+Recipe = Annotated[
+    SftRecipe | RlRecipe | EvalRecipe | DemoRecipe, Field(discriminator="method")
+]
