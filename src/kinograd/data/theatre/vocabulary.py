@@ -1,0 +1,46 @@
+"""Every word the theatre writes, so that a tiny tokenizer holds each as one token.
+
+A test checks that no question, rationale or answer uses a word outside this list.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (225, 40, 40),
+    "green": (40, 190, 60),
+    "blue": (50, 80, 235),
+    "yellow": (235, 215, 40),
+    "white": (245, 245, 245),
+    "purple": (160, 50, 200),
+}
+"""Name to RGB; far enough apart to survive chroma subsampling."""
+
+SHAPES = ("square", "circle", "triangle", "cross")
+DIRECTIONS = ("up", "left", "down", "right")
+"""Counter-clockwise: a left turn is +1."""
+
+ARRANGEMENTS = tuple("".join(p) for p in permutations("ABC"))
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+_PROSE = """
+What Which How Where Does Is Are
+what which how many where does do did is are was the a an of in on at to and or not no yes
+colour shape object objects thing things letter letters arrow cup ball
+appears appear appeared comes come came shown seen flash flashes before after between while during
+next last final then end ends stands point points pointing start starts begins
+there it its they one two three four five six seven eight zero
+move moves moved moving stop stops stopped enter enters leave leaves left top bottom centre
+faster slower speeds slows speed constant grows shrinks forward backward
+total count counts same different other nothing looks like hidden black part happens while
+first clip second order A B C D so goes
+""".split()
+
+PUNCTUATION = (".", ",", "?", ":", ";", "->", "-", "(", ")", "!")
+
+
+def words() -> list[str]:
+    """Distinct words and punctuation marks, in a fixed order."""
+    plain = [*COLOURS, *SHAPES, *DIRECTIONS, *ARRANGEMENTS, *ORDINALS, *_PROSE, *PUNCTUATION]
+    return list(dict.fromkeys(plain))

@@ -1,0 +1,1 @@
+"""Vision-language models: loading, prompting, shared-prefix passes, and tiny ones from scratch."""
