@@ -1,0 +1,1 @@
+"""Training: the two loops, the learner, and what a run leaves behind."""
