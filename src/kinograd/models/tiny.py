@@ -9,7 +9,7 @@ tokens, every other text falls back to bytes, so any string encodes and decodes 
 boundaries never depend on the text around them.
 
 The default words are the theatre's (``kinograd.data.theatre.vocabulary``, which is plain
-Python), because that is the world these models are trained in.
+Python), because that is the world these models are trained in, and the prompt templates'.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.data.theatre.vocabulary import words as theatre_words
+from kinograd.models.prompt import ANSWER_FORM, REASON
 from kinograd.types import UsageError
 
 SPECIAL_TOKENS = (
@@ -115,7 +116,10 @@ def make_tiny(
         raise UsageError(f"unknown tiny model size {size!r}; one of {', '.join(SIZES)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    ids = _write_tokenizer(folder, [*theatre_words(), *extra_words])
+    texts = ["user", "assistant", "system", *REASON.values(), *ANSWER_FORM.values()]
+    for word in [*theatre_words(), *extra_words]:
+        texts += [word, " " + word]
+    ids = _write_tokenizer(folder, texts)
     _write_processor(folder)
 
     with torch.random.fork_rng(devices=[]):
@@ -177,8 +181,8 @@ def model_config(size: str, ids: dict[str, int]) -> Any:
     )
 
 
-def _write_tokenizer(folder: Path, words: Iterable[str]) -> dict[str, int]:
-    """Write tokenizer.json and tokenizer_config.json; returns token to id."""
+def _write_tokenizer(folder: Path, texts: Iterable[str]) -> dict[str, int]:
+    """Write tokenizer.json, every piece of ``texts`` one token, and its settings; token to id."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -186,9 +190,8 @@ def _write_tokenizer(folder: Path, words: Iterable[str]) -> dict[str, int]:
         [pre_tokenizers.Split(Regex(_PRETOKENIZE), behavior="isolated"), byte_level]
     )
     pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ċ", "ĊĊ"]
-    for word in ["user", "assistant", "system", *words]:
-        for form in (word, " " + word):
-            pieces += [piece for piece, _ in split.pre_tokenize_str(form)]
+    for text in texts:
+        pieces += [piece for piece, _ in split.pre_tokenize_str(text)]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
 
     # ignore_merges: a piece that is in the vocabulary is one token; any other is its bytes.

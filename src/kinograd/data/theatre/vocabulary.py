@@ -35,12 +35,20 @@ move moves moved moving stop stops stopped enter enters leave leaves left top bo
 faster slower speeds slows speed constant grows shrinks forward backward
 total count counts same different other nothing looks like hidden black part happens while
 first clip second order A B C D so goes
-""".split()
+"""
 
 PUNCTUATION = (".", ",", "?", ":", ";", "->", "-", "(", ")", "!")
 
 
 def words() -> list[str]:
     """Distinct words and punctuation marks, in a fixed order."""
-    plain = [*COLOURS, *SHAPES, *DIRECTIONS, *ARRANGEMENTS, *ORDINALS, *_PROSE, *PUNCTUATION]
+    plain = [
+        *COLOURS,
+        *SHAPES,
+        *DIRECTIONS,
+        *ARRANGEMENTS,
+        *ORDINALS,
+        *_PROSE.split(),
+        *PUNCTUATION,
+    ]
     return list(dict.fromkeys(plain))
