@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from kinograd.config.presets import VIDEO_PRESETS
+from kinograd.config.rewards import RewardConfig
+from kinograd.config.section import Fraction, Positive, Section
 from kinograd.types import VideoSpec
-
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
 
 # ---------------------------------------------------------------- model, data
 
@@ -105,57 +99,7 @@ class PromptConfig(Section):
     """Longest prompt, media tokens included; a longer one is refused, never cut."""
 
 
-# ------------------------------------------------------------ rewards, judges
-
-
-class LengthBonus(Section):
-    """Video-R1 equation 5: ``value`` for a correct answer of ``low..high`` tokens."""
-
-    value: float = 0.2
-    low: int = 320
-    high: int = 512
-    min_correct: int = 2
-    """Only in groups with at least this many correct rollouts (the released code: 2)."""
-
-
-class OverlongPenalty(Section):
-    """DAPO equation 13: linear from 0 at ``max_tokens - cache`` to -1 at ``max_tokens``."""
-
-    max_tokens: Positive
-    cache: Positive
-
-
-class RepetitionPenalty(Section):
-    ngram: Positive = 4
-    value: float = -0.5
-    """Added in proportion to the share of repeated n-grams."""
-
-
-class CustomReward(Section):
-    type: Literal["python"] = "python"
-    target: str
-    """``package.module:function``; see docs/rewards.md for its signature."""
-    weight: float = 1.0
-
-
-class RewardConfig(Section):
-    mode: Literal["default", "published:video_r1", "published:vidbridge"] = "default"
-    """``published`` reproduces the paper's code, faults included, for replication."""
-    format: Literal["fullmatch", "prefix", "off"] = "fullmatch"
-    combine: Literal["sum", "product"] = "sum"
-    """``sum``: accuracy + format (Video-R1); ``product``: format x task (VidBridge-R1)."""
-    correct_threshold: float = 0.5
-    """Accuracy above which a rollout counts as correct (paper 0.5, released code 0.1)."""
-    truncated: Literal["mask", "score", "penalise"] = "score"
-    """A rollout cut by the token budget: no advantage, graded as it is, or zero."""
-    length_bonus: LengthBonus | None = None
-    overlong: OverlongPenalty | None = None
-    repetition: RepetitionPenalty | None = None
-    consistency: bool = False
-    """Require that the reasoning's own conclusion is the answer given."""
-    custom: list[CustomReward] = []
-    judges: dict[str, str] = {}
-    """Which judge grades which kind, for instance ``{dark_event: big, caption: events}``."""
+# ------------------------------------------------------------------------ judges
 
 
 class OpenAIJudge(Section):

@@ -1,0 +1,142 @@
+"""The ``reward`` section of a recipe: which rules grade a rollout, and what is added."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from kinograd.config.section import Positive, Section
+
+RewardMode = Literal[
+    "default",
+    "published:video_r1",
+    "published:video_r1_eval",
+    "published:vidbridge",
+    "published:open_r1_video",
+    "published:open_r1_video_v1",
+    "published:dvd_counting",
+    "published:dvd_counting_eval",
+]
+
+# What each source uses where a recipe does not say otherwise.
+MODE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "default": {"format": "fullmatch", "combine": "sum", "correct_threshold": 0.5},
+    "published:video_r1": {"format": "fullmatch", "combine": "sum", "correct_threshold": 0.1},
+    "published:video_r1_eval": {"format": "off", "combine": "sum", "correct_threshold": 0.5},
+    "published:vidbridge": {"format": "prefix", "combine": "product", "correct_threshold": 0.5},
+    "published:open_r1_video": {"format": "off", "combine": "sum", "correct_threshold": 0.5},
+    "published:open_r1_video_v1": {"format": "prefix", "combine": "sum", "correct_threshold": 0.5},
+    "published:dvd_counting": {"format": "fullmatch", "combine": "sum", "correct_threshold": 0.5},
+    "published:dvd_counting_eval": {"format": "off", "combine": "sum", "correct_threshold": 0.5},
+}
+
+
+class LengthBonus(Section):
+    """Video-R1 equation 5: ``value`` for a correct answer of ``low..high`` tokens."""
+
+    value: float = 0.2
+    low: Positive = 320
+    high: Positive = 512
+    min_correct: Positive = 2
+    """Only in groups with at least this many correct rollouts (released code 2, paper 1)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LengthBonus:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class OverlongPenalty(Section):
+    """DAPO equation 13: linear from 0 at ``max_tokens - cache`` to -1 at ``max_tokens``."""
+
+    max_tokens: Positive
+    cache: Positive
+
+    @model_validator(mode="after")
+    def _inside(self) -> OverlongPenalty:
+        if self.cache > self.max_tokens:
+            raise ValueError(f"cache {self.cache} is above max_tokens {self.max_tokens}")
+        return self
+
+
+class RepetitionPenalty(Section):
+    ngram: Positive = 4
+    value: float = Field(-0.5, le=0)
+    """Times the share of repeated n-grams of tokens."""
+
+
+class CustomReward(Section):
+    """A user's own function; see docs/guide/rewards.md for its signature."""
+
+    type: Literal["python"] = "python"
+    target: str = Field(pattern=r"^[\w.]+:\w+$")
+    """``package.module:function``."""
+    name: str | None = None
+    """Name of the part it adds; null: the function's."""
+    weight: float = 1.0
+    replaces: Literal["accuracy"] | None = None
+    """``accuracy``: instead of the built-in grader of the kind; else added to the reward."""
+
+    @property
+    def part(self) -> str:
+        """Key of this reward in ``Score.parts``."""
+        return self.name or self.target.split(":")[1]
+
+
+class RewardConfig(Section):
+    mode: RewardMode = "default"
+    """``published:*`` reproduces the source's code, faults included, for replication."""
+    format: Literal["fullmatch", "prefix", "off"] = "fullmatch"
+    """Whole text (Video-R1), its beginning (VidBridge-R1), or tags not demanded at all."""
+    combine: Literal["sum", "product"] = "sum"
+    """``sum``: accuracy + format (Video-R1); ``product``: format x task (VidBridge-R1)."""
+    correct_threshold: float = 0.5
+    """Accuracy above which a rollout counts as correct (paper 0.5, released code 0.1)."""
+    truncated: Literal["mask", "score", "penalise"] = "score"
+    """A rollout cut by the token budget: no advantage, graded as it is, or zero."""
+    caption_precision: float = 0.5
+    """alpha of VidBridge-R1's caption reward: event recall + alpha x event precision."""
+    caption_keywords: bool = True
+    """Add VidBridge-R1's reward for words of order and against words of doubt."""
+    length_bonus: LengthBonus | None = None
+    overlong: OverlongPenalty | None = None
+    repetition: RepetitionPenalty | None = None
+    consistency: bool = False
+    """An answer that the reasoning's own conclusion contradicts earns no task reward."""
+    custom: list[CustomReward] = []
+    judges: dict[str, str] = {}
+    """Which judge grades which kind, for instance ``{dark_event: big, caption: events}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, data: Any) -> Any:
+        """``format``, ``combine`` and the threshold follow the mode unless they are given."""
+        if not isinstance(data, dict):
+            return data
+        return MODE_DEFAULTS.get(data.get("mode", "default"), {}) | data
+
+    @field_validator("correct_threshold", "caption_precision")
+    @classmethod
+    def _finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            raise ValueError("must be a finite number")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_parts(self) -> RewardConfig:
+        names = [c.part for c in self.custom]
+        twice = {n for n in names if names.count(n) > 1} | (set(names) & BUILT_IN_PARTS)
+        if twice:
+            raise ValueError(f"custom: give each reward its own name; {sorted(twice)} is taken")
+        if sum(c.replaces is not None for c in self.custom) > 1:
+            raise ValueError("custom: only one reward can replace the accuracy")
+        return self
+
+
+BUILT_IN_PARTS = {
+    "accuracy", "format", "answered", "recall", "precision", "keywords", "consistency",
+    "length", "overlong", "repetition",
+}  # fmt: skip
