@@ -304,14 +304,28 @@ class EvalRecipe(_Recipe):
     rollout: RolloutConfig = InProcess()
 
 
+class TheatreSplit(Section):
+    rows: Positive
+    families: list[str] | None = None
+    """Null: the theatre's families."""
+    rationale_fraction: Fraction = 1.0
+    """Share of rows with a worked rationale; the others are terse."""
+    terse: bool = True
+    """The other rows say "looks like X"; false: they have no rationale at all."""
+
+
 class TheatreConfig(Section):
     """The synthetic world: how many clips of which families, per split."""
 
-    families: list[str] = []
-    size: Positive = 56
-    frames: Positive = 16
-    splits: dict[str, Positive] = {}
-    rationale_fraction: Fraction = 1.0
+    families: list[str] = ["order", "first", "turn", "swap", "colour"]
+    """In equal shares, by turns."""
+    splits: dict[str, Positive | TheatreSplit]
+    """Rows by split; no scene is in two splits."""
+    size: Annotated[int, Field(ge=28, multiple_of=2)] = 56
+    """Height and width in pixels."""
+    frames: Annotated[int, Field(ge=16, multiple_of=2)] = 16
+    events: tuple[Positive, Positive] = (3, 5)
+    """Least and most events of a clip."""
     seed: int = 0
     workers: Positive = 2
 

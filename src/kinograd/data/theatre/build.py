@@ -1,0 +1,139 @@
+"""Render a theatre: clips in parallel, one JSONL per split, resumable, reproducible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from kinograd.config.schema import TheatreConfig, TheatreSplit
+from kinograd.data.jsonl import write_examples
+from kinograd.data.theatre.families import FAMILIES
+from kinograd.data.theatre.film import write_mp4
+from kinograd.data.theatre.play import Play
+from kinograd.data.theatre.scene import draw
+from kinograd.keys import generator
+from kinograd.records import write_atomically
+from kinograd.types import Cut, Example, Media, MediaType, UsageError
+
+_EDITION = 1
+"""Part of the content key: raised whenever the same recipe would give other clips or rows."""
+_CHUNK = 50
+
+
+def build(
+    config: TheatreConfig, folder: str | Path, progress: Callable[[int], object] | None = None
+) -> dict[str, Path]:
+    """Render ``config`` into ``folder``; returns split to JSONL (``media_root`` is the folder).
+
+    A finished build is reused, an interrupted one is completed. With more than one worker
+    a script must guard its main module, as Python's ``spawn`` asks.
+
+    Args:
+        progress: called with the number of clips that have become ready.
+
+    Raises:
+        UsageError: unknown family, no split, or a folder that holds another theatre.
+    """
+    folder = Path(folder)
+    splits = _splits(config)
+    _claim(config, folder)
+    paths = {name: folder / f"{name}.jsonl" for name in splits}
+    todo = [name for name in splits if not paths[name].exists()]
+    if progress is not None:
+        progress(sum(splits[name].rows for name in splits if name not in todo))
+    rows: dict[str, dict[int, Example]] = {name: {} for name in todo}
+    for split, begin, examples in _render(config, folder, todo):
+        rows[split].update(enumerate(examples, begin))
+        if progress is not None:
+            progress(len(examples))
+        if len(rows[split]) == splits[split].rows:  # the JSONL appears once its clips are there
+            write_examples(paths[split], (rows[split][i] for i in range(splits[split].rows)))
+            rows[split].clear()
+    return paths
+
+
+def compose(config: TheatreConfig, split: str, index: int) -> tuple[Example, Play]:
+    """The ``index``-th row of a split, and the play it was made from. Renders nothing."""
+    plan = _splits(config)[split]
+    families = plan.families or config.families
+    family = families[index % len(families)]
+    play = FAMILIES[family](generator("theatre", config.seed, split, index), config)
+    worked = generator("theatre rationale", config.seed, split, index).random()
+    terse = f"looks like {play.answer}" if plan.terse else None
+    example = Example(
+        id=f"{split}-{index:06d}-{family}",
+        kind=play.kind,
+        question=play.question,
+        answer=play.answer,
+        media=(Media(MediaType.VIDEO, Cut.whole(_clip(split, index))),),
+        options=play.options,
+        rationale=play.working if worked < plan.rationale_fraction else terse,
+        source=f"theatre/{family}",
+        split=split,
+        extra={"family": family, "chance": play.chance, "events": list(play.events), **play.extra},
+    )
+    return example, play
+
+
+def _clip(split: str, index: int) -> str:
+    return f"clips/{split}-{index:06d}.mp4"
+
+
+def _splits(config: TheatreConfig) -> dict[str, TheatreSplit]:
+    return {
+        name: split if isinstance(split, TheatreSplit) else TheatreSplit(rows=split)
+        for name, split in config.splits.items()
+    }
+
+
+def _claim(config: TheatreConfig, folder: Path) -> None:
+    """Check the recipe, and that the folder is this theatre's or nobody's yet."""
+    used = [*config.families, *(f for s in _splits(config).values() for f in s.families or ())]
+    unknown = sorted(set(used) - set(FAMILIES))
+    if unknown:
+        raise UsageError(f"unknown theatre families {unknown}; there are {', '.join(FAMILIES)}")
+    content = config.model_dump(mode="json", exclude={"workers"}) | {"edition": _EDITION}
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    stamp = folder / "theatre.json"
+    if not stamp.exists():
+        (folder / "clips").mkdir(parents=True, exist_ok=True)
+        write_atomically(stamp, text.encode())
+    elif stamp.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{folder} holds another theatre; remove it or choose another folder")
+
+
+def _render(
+    config: TheatreConfig, folder: Path, splits: list[str]
+) -> Iterator[tuple[str, int, list[Example]]]:
+    sizes = {name: split.rows for name, split in _splits(config).items()}
+    jobs = [(s, b, min(b + _CHUNK, sizes[s])) for s in splits for b in range(0, sizes[s], _CHUNK)]
+    if config.workers == 1 or len(jobs) < 2:
+        for split, begin, end in jobs:
+            yield split, begin, _render_chunk(config, folder, split, begin, end)
+        return
+    # spawn, not fork: the caller may run torch's threads, which do not survive a fork
+    with ProcessPoolExecutor(min(config.workers, len(jobs)), get_context("spawn")) as pool:
+        futures = {
+            pool.submit(_render_chunk, config, folder, *job): (job[0], job[1]) for job in jobs
+        }
+        try:
+            for future in as_completed(futures):
+                yield *futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _render_chunk(
+    config: TheatreConfig, folder: Path, split: str, begin: int, end: int
+) -> list[Example]:
+    examples = []
+    for index in range(begin, end):
+        example, play = compose(config, split, index)
+        path = folder / _clip(split, index)
+        if not path.exists():
+            write_mp4(path, draw(play.sprites, config.frames, config.size))
+        examples.append(example)
+    return examples
