@@ -22,7 +22,7 @@ LEVELS = {
     for level, names in enumerate(
         [
             ("types", "keys"),
-            ("config",),
+            ("config", "records"),
             ("video", "rewards", "judge", "algo"),
             ("data", "models"),
             ("rollout",),
@@ -35,8 +35,8 @@ LEVELS = {
     )
     for name in names
 }
-# A report is read years later, on another machine: it knows the words and nothing else.
-ONLY = {"report": {"types"}, "types": set(), "keys": set()}
+# A report is read years later, elsewhere: it knows the words and the record format only.
+ONLY = {"report": {"types", "records"}, "types": set(), "keys": set()}
 
 
 def _part(path: Path) -> str:

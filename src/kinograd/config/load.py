@@ -1,0 +1,202 @@
+"""From YAML files and ``key.path=value`` overrides to one validated recipe, and back.
+
+Files merge left to right and overrides come last: tables merge key by key, anything
+else is replaced, and a table whose ``type`` changes is replaced whole, because the
+keys of one algorithm or judge mean nothing to another.
+
+YAML is read by the rules of YAML 1.2, where ``1e-6`` is a number and ``off`` a word.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from kinograd.config.messages import Layer, Layers, explain, is_table, suggest
+from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
+from kinograd.types import UsageError
+
+METHODS: dict[str, type[SftRecipe | RlRecipe | EvalRecipe | DemoRecipe]] = {
+    "sft": SftRecipe,
+    "rl": RlRecipe,
+    "eval": EvalRecipe,
+    "demo": DemoRecipe,
+}
+
+
+# ----------------------------------------------------------------------- YAML
+
+# PyYAML follows YAML 1.1, which reads 1e-6 as text, off as False and 010 as 8.
+_SCALARS = {
+    # tag: (pattern, what its first character may be; "" for no character at all)
+    "null": (r"~|null|Null|NULL|", [*"~nN", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", [*"-+0123456789"]),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        [*"-+0123456789."],
+    ),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                problem = f"the key {key.value!r} is not text; quote it"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            if key.value in seen:
+                problem = f"the key {key.value!r} occurs twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either version of YAML would read as something else."""
+
+
+for _name, (_pattern, _first) in _SCALARS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
+            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first
+        )
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise UsageError(f"{place}: {error.problem}") from error
+    except yaml.YAMLError as error:  # characters that no YAML may hold
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such recipe file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a recipe: {error}") from error
+    tree = _parse_yaml(text, str(path))
+    if tree is None:
+        raise UsageError(f"{path}: the recipe is empty")
+    if not is_table(tree):
+        raise UsageError(f"{path}: a recipe is a table (key: value), not a {type(tree).__name__}")
+    return tree
+
+
+# ---------------------------------------------------------------------- merge
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``base``: tables key by key, a new ``type`` replaces its table.
+
+    >>> merge({"algo": {"type": "t_grpo", "mu": 0.8}}, {"algo": {"type": "grpo"}})
+    {'algo': {'type': 'grpo'}}
+    """
+    if "type" in over and over["type"] != base.get("type"):
+        return dict(over)
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if is_table(old) and is_table(value) else value
+    return merged
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    """Set one ``key.path=value`` in the tree of overrides."""
+    key, _, value = text.partition("=")
+    if not re.fullmatch(r"[^\s.=]+(\.[^\s.=]+)*=.*", text, re.DOTALL):
+        raise UsageError(f"{text!r}: an override is written key.path=value")
+    *tables, last = key.split(".")
+    for name in tables:
+        inner = tree.get(name)
+        tree[name] = inner if is_table(inner) else {}
+        tree = tree[name]
+    tree[last] = _parse_yaml(value, f"override {key}")
+
+
+# ------------------------------------------------------------------- validate
+
+
+def parse_recipe(tree: Mapping[str, Any], layers: Layers = ()) -> Recipe:
+    """Validate a merged tree, strictly: text is no number and a number is no text.
+
+    Args:
+        layers: the sources the tree was merged from, so that messages name the file.
+
+    Raises:
+        UsageError: one line per fault.
+    """
+    method = tree.get("method")
+    if not isinstance(method, str) or method not in METHODS:
+        hint = suggest(method, METHODS) if isinstance(method, str) else ""
+        what = f"unknown method {method!r}{hint}" if "method" in tree else "missing"
+        names = " + ".join(name for name, tree in layers if tree) or "recipe"
+        raise UsageError(f"{names}: method: {what}; one of {', '.join(METHODS)}")
+    try:  # by way of JSON, where strict validation still takes a list for a tuple
+        return METHODS[method].model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        schema = METHODS[method].model_json_schema()
+        raise UsageError("\n".join(explain(error, tree, layers, schema))) from error
+
+
+def load_recipe(
+    paths: Sequence[str | Path], overrides: Sequence[str] = (), *, method: str | None = None
+) -> Recipe:
+    """One recipe from files and overrides.
+
+    Args:
+        paths: YAML files, at least one; later ones win.
+        overrides: ``key.path=value`` strings; values are YAML (``optim.lr=1e-6``).
+        method: what the caller is about to run; a recipe for something else is refused.
+
+    Raises:
+        UsageError: naming the file, the key and the fix.
+    """
+    if not paths:
+        raise UsageError("no recipe file given; see recipes/ for examples")
+    layers: list[Layer] = [(str(p), _read(Path(p))) for p in paths]
+    # Overrides are one layer, so that algo.mu=0.8 survives a later algo.type=t_grpo.
+    given: dict[str, Any] = {}
+    for text in overrides:
+        _override(given, text)
+    layers.append(("command line", given))
+    tree: dict[str, Any] = {}
+    for _, layer in layers:
+        tree = merge(tree, layer)
+    if method is not None and tree.setdefault("method", method) != method:
+        raise UsageError(
+            f"{paths[0]} is a recipe for {tree['method']!r}; run kinograd {tree['method']}"
+        )
+    return parse_recipe(tree, layers)
+
+
+# --------------------------------------------------------------------- export
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, defaults included; loading it gives an equal recipe."""
+    tree = recipe.model_dump(mode="json")
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def json_schema(method: str | None = None) -> dict[str, Any]:
+    """JSON Schema of one method's recipes, or of all, for editors that complete YAML."""
+    if method is None:
+        return TypeAdapter(Recipe).json_schema()
+    return METHODS[method].model_json_schema()
