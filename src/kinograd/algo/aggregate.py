@@ -1,0 +1,31 @@
+"""How the tokens of a batch are weighed. The weights of a whole batch are fixed before
+its first backward pass, so that micro-batches and ranks add up to the same loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def token_weights(lengths: Sequence[int], how: str, constant: int = 0) -> list[np.ndarray]:
+    """float32 (L_i,) for each of n completions of ``lengths`` tokens.
+
+    ``sequence_mean``: 1 / (n L_i), the mean over tokens, then over sequences (GRPO);
+    ``token_mean``: 1 / sum L, every token alike (DAPO, arXiv 2503.14476);
+    ``constant``: 1 / (n * constant), Dr. GRPO with the generation budget as constant.
+
+    >>> [w.tolist() for w in token_weights([1, 4], "sequence_mean")]
+    [[0.5], [0.125, 0.125, 0.125, 0.125]]
+    """
+    n, total = len(lengths), sum(lengths)
+    match how:
+        case "sequence_mean":
+            values = [1 / (n * length) for length in lengths]
+        case "token_mean":
+            values = [1 / total] * n
+        case "constant":
+            values = [1 / (n * constant)] * n
+        case _:
+            raise ValueError(f"unknown aggregation {how!r}")
+    return [np.full(length, v, np.float32) for length, v in zip(lengths, values, strict=True)]

@@ -1,0 +1,62 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) through PEFT, injected in place.
+
+The transformers model stays itself, so that the shared-prefix forward, distribution and
+checkpointing do not have to know whether there is an adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from kinograd.config.schema import LoraConfig
+
+
+def add_adapter(model: nn.Module, config: LoraConfig) -> None:
+    """Freeze ``model`` and give the language model's linear layers trainable adapters."""
+    from peft import LoraConfig as PeftConfig
+
+    targets = "|".join(config.targets)
+    model.add_adapter(
+        PeftConfig(
+            r=config.rank,
+            lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
+            target_modules=rf".*language_model.*\.({targets})",
+        )
+    )
+
+
+def has_adapter(model: nn.Module) -> bool:
+    return bool(getattr(model, "_hf_peft_config_loaded", False))
+
+
+@contextmanager
+def adapter_off(model: nn.Module) -> Iterator[None]:
+    """Run the base model: the reference policy of a run that trains an adapter."""
+    model.disable_adapters()
+    try:
+        yield
+    finally:
+        model.enable_adapters()
+
+
+@torch.no_grad()
+def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights with every adapter folded in, under the base model's own names."""
+    from peft.tuners.lora import LoraLayer
+
+    state = {
+        name.replace(".base_layer", ""): tensor
+        for name, tensor in model.state_dict().items()
+        if "lora_" not in name
+    }
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            for adapter in module.active_adapters:
+                key = f"{name}.weight"
+                state[key] = state[key] + module.get_delta_weight(adapter)
+    return state

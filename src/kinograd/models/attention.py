@@ -1,0 +1,243 @@
+"""Shared-prefix ("cascade") attention, registered with transformers under one name.
+
+A group is one prompt and G completions. The prompt's keys and values are computed
+once; every completion attends to them and, causally, to itself. The two partial
+attentions are merged by their log-sum-exp. Merging and letting autograd differentiate
+each part is wrong (each kernel treats its own lse as a constant), so one
+autograd.Function calls each kernel's backward with the *merged* output and lse, as
+ring attention does (Liu et al. 2023, arXiv 2310.01889).
+
+Transformers hands extra keyword arguments down to the attention function, so no model
+code is forked: ``language_model(..., shared=state)`` reaches ``shared_attention`` in
+every layer.
+
+Shape legend: N prompts, R = N x g rows of completions, H query heads, K key/value heads
+(H = K x m), P prompt length (padded), C completion length (padded), d head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "kinograd_shared"
+
+
+@dataclass
+class PrefixCapture:
+    """Collects each layer's prompt keys and values, once: gradient checkpointing runs
+    the attention function again during the backward pass, and must not replace them."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> (N, K, P, d)
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class PrefixKV:
+    """Prompt keys and values by layer, and which of the P positions are padding.
+
+    ``mask`` is None when no prompt is padded, else additive (N, 1, 1, P): 0 or -inf.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor | None
+
+
+@dataclass
+class DecodeState:
+    """Prompt keys and values plus growing buffers (R, K, T, d) of the rows' own."""
+
+    prefix: PrefixKV
+    keys: list[Tensor]
+    values: list[Tensor]
+    filled: int = 0
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Attention output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part."""
+    if query.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
+        )
+    scores = _scores(query, key, scale, causal, mask)
+    lse = scores.logsumexp(-1)
+    return torch.exp(scores - lse[..., None]).to(value.dtype) @ value, lse
+
+
+def attend_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    scale: float,
+    causal: bool,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of one part, given the output and lse of the *merged* attention."""
+    if query.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale
+        )
+    weights = torch.exp(_scores(query, key, scale, causal, mask) - lse[..., None])
+    grad_weights = grad.to(weights.dtype) @ value.to(weights.dtype).transpose(-1, -2)
+    delta = (grad.to(weights.dtype) * out.to(weights.dtype)).sum(-1, keepdim=True)
+    grad_scores = (weights * (grad_weights - delta) * scale).to(query.dtype)
+    grad_value = weights.to(grad.dtype).transpose(-1, -2) @ grad
+    return grad_scores @ key, grad_scores.transpose(-1, -2) @ query, grad_value
+
+
+def _scores(query: Tensor, key: Tensor, scale: float, causal: bool, mask: Tensor | None) -> Tensor:
+    wide = torch.promote_types(query.dtype, torch.float32)
+    scores = (query.to(wide) @ key.to(wide).transpose(-1, -2)) * scale
+    if mask is not None:
+        scores = scores + mask
+    if causal:
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(hidden, float("-inf"))
+    return scores
+
+
+def _fold(x: Tensor, n_prompts: int, kv_heads: int) -> Tensor:
+    """(R, H, C, ...) -> (N, K, m*g*C, ...): all queries of a prompt's rows, by key head.
+
+    Against the prompt nothing is causal, so grouped-query attention and the rows of a
+    group become one longer query axis: no copy of the prompt's keys is ever made.
+    """
+    rows, heads, length, *rest = x.shape
+    x = x.view(n_prompts, rows // n_prompts, kv_heads, heads // kv_heads, length, *rest)
+    return x.permute(0, 2, 3, 1, 4, *range(5, x.dim())).reshape(n_prompts, kv_heads, -1, *rest)
+
+
+def _unfold(x: Tensor, rows: int, heads: int, length: int) -> Tensor:
+    """The inverse of ``_fold``."""
+    n_prompts, kv_heads, _, *rest = x.shape
+    x = x.view(n_prompts, kv_heads, heads // kv_heads, rows // n_prompts, length, *rest)
+    return x.permute(0, 3, 1, 2, 4, *range(5, x.dim())).reshape(rows, heads, length, *rest)
+
+
+class CascadeAttention(torch.autograd.Function):
+    """Completions' attention over shared prompt and own past, with exact gradients."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, prefix_key, prefix_value, mask, scale):
+        rows, heads, length, _ = query.shape
+        n_prompts, kv_heads = prefix_key.shape[:2]
+        groups = heads // kv_heads
+        out_p, lse_p = attend(
+            _fold(query, n_prompts, kv_heads), prefix_key, prefix_value, scale, False, mask
+        )
+        out_p = _unfold(out_p, rows, heads, length)
+        lse_p = _unfold(lse_p[..., None], rows, heads, length)[..., 0]
+        out_s, lse_s = attend(
+            query, repeat_kv(key, groups), repeat_kv(value, groups), scale, True, None
+        )
+        lse = torch.logaddexp(lse_p, lse_s)
+        out = out_p * (lse_p - lse).exp()[..., None] + out_s * (lse_s - lse).exp()[..., None]
+        out = out.to(query.dtype).contiguous()
+        ctx.save_for_backward(query, key, value, prefix_key, prefix_value, mask, out, lse)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    def backward(ctx, *grads):
+        (grad,) = grads
+        query, key, value, prefix_key, prefix_value, mask, out, lse = ctx.saved_tensors
+        rows, heads, length, _ = query.shape
+        n_prompts, kv_heads = prefix_key.shape[:2]
+        groups = heads // kv_heads
+        grad, lse = grad.contiguous(), lse.contiguous()
+
+        def fold(x: Tensor) -> Tensor:
+            return _fold(x, n_prompts, kv_heads).contiguous()
+
+        grad_q, grad_pk, grad_pv = attend_backward(
+            fold(grad),
+            fold(query),
+            prefix_key,
+            prefix_value,
+            fold(out),
+            fold(lse[..., None])[..., 0].contiguous(),
+            ctx.scale,
+            False,
+            mask,
+        )
+        own_q, own_k, own_v = attend_backward(
+            grad,
+            query,
+            repeat_kv(key, groups),
+            repeat_kv(value, groups),
+            out,
+            lse,
+            ctx.scale,
+            True,
+            None,
+        )
+        own_k, own_v = (
+            x.reshape(rows, kv_heads, groups, length, -1).sum(2) for x in (own_k, own_v)
+        )
+        grad_q = _unfold(grad_q, rows, heads, length) + own_q
+        return grad_q, own_k, own_v, grad_pk, grad_pv, None, None
+
+
+def decode_attention(query: Tensor, layer: int, state: DecodeState, scale: float) -> Tensor:
+    """One new token per row: (R, H, 1, d) against the prompt and the row's own past."""
+    rows, heads, _, _ = query.shape
+    prefix_key, prefix_value = state.prefix.keys[layer], state.prefix.values[layer]
+    n_prompts, kv_heads = prefix_key.shape[:2]
+    out_p, lse_p = attend(
+        _fold(query, n_prompts, kv_heads),
+        prefix_key,
+        prefix_value,
+        scale,
+        False,
+        state.prefix.mask,
+    )
+    out_p = _unfold(out_p, rows, heads, 1)
+    lse_p = _unfold(lse_p[..., None], rows, heads, 1)
+    n = state.filled + 1
+    own = query.view(rows, kv_heads, heads // kv_heads, -1)  # one token: nothing is causal
+    out_s, lse_s = attend(
+        own, state.keys[layer][:, :, :n], state.values[layer][:, :, :n], scale, False, None
+    )
+    out_s, lse_s = out_s.reshape(rows, heads, 1, -1), lse_s.reshape(rows, heads, 1, 1)
+    weight = torch.sigmoid(lse_p - lse_s).to(out_s.dtype)
+    return out_s + (out_p - out_s) * weight
+
+
+def shared_attention(
+    module, query, key, value, attention_mask, scaling=None, shared=None, **kwargs
+):
+    """The attention function that transformers calls in every text layer."""
+    if getattr(module, "sliding_window", None) is not None and shared is not None:
+        raise NotImplementedError("shared-prefix attention has no sliding-window layers yet")
+    layer = module.layer_idx
+    if isinstance(shared, PrefixKV):
+        out = CascadeAttention.apply(
+            query, key, value, shared.keys[layer], shared.values[layer], shared.mask, scaling
+        )
+        return out.transpose(1, 2), None
+    if isinstance(shared, DecodeState):
+        shared.keys[layer][:, :, shared.filled] = key[:, :, 0]
+        shared.values[layer][:, :, shared.filled] = value[:, :, 0]
+        return decode_attention(query, layer, shared, scaling).transpose(1, 2), None
+    if isinstance(shared, PrefixCapture):
+        shared.keys.setdefault(layer, key)
+        shared.values.setdefault(layer, value)
+        attention_mask = None  # right-padded and causal: no real token sees the padding
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, **kwargs
+    )
+
+
+AttentionInterface.register(NAME, shared_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)  # plain calls keep their padding masks

@@ -1,0 +1,101 @@
+"""Qwen2-VL and Qwen2.5-VL: one placeholder token per merged patch, M-RoPE positions.
+
+Positions follow the published rule (and vLLM's): after a medium, text goes on from the
+largest position used so far on any axis, plus one. Recent transformers releases
+restart text at the medium's spatial extent instead, which lets text and long videos
+share temporal positions and disagrees with their own ``generate``; see docs/adr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from torch import Tensor, nn
+
+from kinograd.models.media import Patches
+
+
+class QwenVL:
+    """Adapter of a loaded Qwen2-VL model. ``model`` is the transformers model with a head."""
+
+    def __init__(self, config) -> None:
+        self.config = config
+        self.image_token: int = config.image_token_id
+        self.video_token: int = config.video_token_id
+        self.vision_start: int = config.vision_start_token_id
+        self.vision_end: int = config.vision_end_token_id
+        self.merge: int = config.vision_config.spatial_merge_size
+
+    @property
+    def banned_tokens(self) -> tuple[int, ...]:
+        """Tokens that only a processor may write; sampling them breaks every later step."""
+        return (self.image_token, self.video_token, self.vision_start, self.vision_end)
+
+    def control_tokens(self, tokenizer) -> list[str]:
+        """Texts that the tokenizer would read as control tokens."""
+        return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
+
+    def time_step(self, patches: Patches) -> float:
+        """Temporal positions per temporal patch."""
+        return 1.0
+
+    def n_tokens(self, patches: Patches) -> int:
+        t, h, w = patches.grid
+        return t * (h // self.merge) * (w // self.merge)
+
+    def expand(self, input_ids: Sequence[int], media: Sequence[Patches]) -> np.ndarray:
+        """int64 (P,): each placeholder of the chat template becomes the medium's tokens."""
+        remaining = iter(media)
+        out: list[int] = []
+        for token in input_ids:
+            if token in (self.image_token, self.video_token):
+                out.extend([token] * self.n_tokens(next(remaining)))
+            else:
+                out.append(token)
+        return np.array(out, dtype=np.int64)
+
+    def positions(self, input_ids: np.ndarray, media: Sequence[Patches]) -> np.ndarray:
+        """int64 (3, P): temporal, height and width positions of a prompt."""
+        modality = np.select(
+            [input_ids == self.image_token, input_ids == self.video_token], [1, 2], 0
+        )
+        remaining = iter(media)
+        parts: list[np.ndarray] = []
+        start = 0
+        for kind, run in groupby(modality):
+            length = len(list(run))
+            while length:
+                if kind == 0:
+                    part = np.broadcast_to(np.arange(length), (3, length))
+                else:  # adjacent media of one kind share a run
+                    patches = next(remaining)
+                    t, h, w = patches.grid
+                    part = np.indices((t, h // self.merge, w // self.merge)).reshape(3, -1)
+                    step = 1.0 if kind == 1 else self.time_step(patches)
+                    part[0] = (part[0] * step).astype(np.int64)
+                parts.append(part + start)
+                start = int(parts[-1].max()) + 1
+                length -= part.shape[1]
+        return np.concatenate(parts, axis=1)
+
+    @staticmethod
+    def language_model(model: nn.Module) -> nn.Module:
+        return model.model.language_model
+
+    @staticmethod
+    def tower(model: nn.Module) -> nn.Module:
+        return model.model.visual
+
+    @staticmethod
+    def features(model: nn.Module, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
+        """Vision features per medium, (tokens, D) each; images are clips of one patch."""
+        return model.model.get_video_features(pixels, grids, return_dict=True).pooler_output
+
+
+class Qwen25VL(QwenVL):
+    """Adapter of Qwen2.5-VL: temporal positions count time (``tokens_per_second``)."""
+
+    def time_step(self, patches: Patches) -> float:
+        return self.config.vision_config.tokens_per_second * patches.seconds_per_grid

@@ -1,0 +1,132 @@
+"""Load a checkpoint into the objects the rest of the library works with."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+
+from kinograd.config.schema import ModelConfig
+from kinograd.models.adapters import add_adapter, has_adapter, merged_state
+from kinograd.models.families import FAMILIES
+from kinograd.models.families.qwen_vl import QwenVL
+from kinograd.models.prefix import PrefixLM
+from kinograd.types import UsageError
+from kinograd.video.patches import Geometry
+
+# Means and deviations of CLIP's training images, used by every Qwen-VL processor
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+
+
+@dataclass(frozen=True)
+class VideoLM:
+    """A loaded checkpoint: weights, tokenizer, and how it cuts frames into patches."""
+
+    lm: PrefixLM
+    tokenizer: object
+    geometry: Geometry
+    path: str
+
+    @property
+    def family(self) -> QwenVL:
+        return self.lm.family
+
+    @property
+    def end_token(self) -> int:
+        return self.tokenizer.eos_token_id  # type: ignore[attr-defined]
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that plain transformers and vLLM load, processor files included.
+
+        Adapters are folded into the weights.
+        """
+        model = self.lm.model
+        if has_adapter(model):
+            with torch.device("meta"):
+                plain = type(model)(model.config)
+            plain.load_state_dict(merged_state(model), assign=True)
+            plain.tie_weights()
+            plain.save_pretrained(folder)
+        else:
+            model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+        for name in _PROCESSOR_FILES:
+            source = Path(self.path) / name
+            if source.is_file() and not (folder / name).exists():
+                (folder / name).write_bytes(source.read_bytes())
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` is the first GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def load(config: ModelConfig) -> VideoLM:
+    """Load model, tokenizer and geometry; freeze and adapt as the config says.
+
+    Weights are float32 where they are trained, whatever the compute type.
+
+    Raises:
+        UsageError: if the folder holds no checkpoint, or one of an unknown architecture.
+    """
+    path = Path(config.path)
+    if not (path / "config.json").is_file() and (path.exists() or config.path.count("/") != 1):
+        raise UsageError(f"model.path: {config.path} holds no checkpoint (no config.json)")
+    settings = AutoConfig.from_pretrained(config.path)
+    if settings.model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UsageError(
+            f"model.path: {config.path} is a {settings.model_type!r} model; Kinograd knows {known}"
+        )
+    model = AutoModelForImageTextToText.from_pretrained(config.path, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(config.path)
+    family = FAMILIES[settings.model_type](settings)
+    model.to(resolve_device(config.device))
+    if config.lora is not None:
+        add_adapter(model, config.lora)
+    family.tower(model).requires_grad_(config.train_vision)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    lm = PrefixLM(model, family, getattr(torch, config.dtype))
+    lm.train()
+    return VideoLM(lm, tokenizer, _geometry(config.path, settings), config.path)
+
+
+def frozen_copy(lm: PrefixLM) -> PrefixLM:
+    """A copy that never changes (KL's reference); shares the tower if that is frozen."""
+    tower = lm.family.tower(lm.model)
+    memo = {id(tower): tower} if lm.tower_frozen else {}
+    copied = PrefixLM(copy.deepcopy(lm.model, memo), lm.family, lm.dtype)
+    copied.requires_grad_(False)
+    if lm.tower_frozen:
+        copied.share_features(lm)
+    return copied
+
+
+def _geometry(path: str, settings) -> Geometry:
+    """Patch sizes from the model, normalisation from the checkpoint's processor file."""
+    vision = settings.vision_config
+    file = Path(path) / "preprocessor_config.json"
+    stored = json.loads(file.read_text()) if file.is_file() else {}
+    return Geometry(
+        patch=vision.patch_size,
+        merge=vision.spatial_merge_size,
+        temporal=vision.temporal_patch_size,
+        mean=tuple(stored.get("image_mean", _MEAN)),
+        std=tuple(stored.get("image_std", _STD)),
+    )

@@ -1,0 +1,237 @@
+"""The shared-prefix forward: vision tower once, prompt once, completions against both.
+
+``prefix`` runs the tower and the prompts and captures every layer's keys and values.
+``suffix`` runs completions in micro-batches against detached copies of those (leaves),
+so that memory is the prompt's plus one micro-batch whatever the size of the group.
+Once all completions have sent their gradients into the leaves, ``backward_prefix``
+sends them on through prompt and tower in one backward pass. The gradients are those of
+replicated rows, to rounding.
+
+Shape legend: N prompts, g completions each, P and C padded lengths, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
+from kinograd.models.families.qwen_vl import QwenVL
+from kinograd.models.logprobs import chunk_logits, token_logprobs
+from kinograd.models.media import Patches
+from kinograd.models.prompt import Prompt
+
+
+@dataclass
+class Prefix:
+    """A batch of prompts after their forward pass.
+
+    Attributes:
+        kv: keys and values by layer, with the padding mask.
+        last: (N, D) final hidden state of each prompt's last token.
+        next_position: (N,) M-RoPE position at which completions continue.
+    """
+
+    kv: PrefixKV
+    last: Tensor
+    next_position: Tensor
+
+    def leaves(self) -> Prefix:
+        """The same numbers detached from the graph, ready to collect gradients."""
+
+        def leaf(x: Tensor) -> Tensor:
+            return x.detach().requires_grad_(x.requires_grad)
+
+        kv = PrefixKV(
+            [leaf(k) for k in self.kv.keys], [leaf(v) for v in self.kv.values], self.kv.mask
+        )
+        return Prefix(kv, leaf(self.last), self.next_position)
+
+    def tensors(self) -> list[Tensor]:
+        return [*self.kv.keys, *self.kv.values, self.last]
+
+    def select(self, keep: Tensor) -> Prefix:
+        """The prompts named by ``keep`` (indices), for compacting a running generation."""
+        kv = PrefixKV(
+            [k[keep] for k in self.kv.keys],
+            [v[keep] for v in self.kv.values],
+            None if self.kv.mask is None else self.kv.mask[keep],
+        )
+        return Prefix(kv, self.last[keep], self.next_position[keep])
+
+
+class PrefixLM(nn.Module):
+    """A transformers video language model seen as prompt and completions.
+
+    Args:
+        model: the transformers model with its head; its attention is switched to the
+            shared-prefix function.
+        family: what is particular to its architecture.
+        dtype: compute type; weights keep theirs (float32 masters under bfloat16).
+    """
+
+    def __init__(self, model: nn.Module, family: QwenVL, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self.family = family
+        self.dtype = dtype
+        model.set_attn_implementation({"text_config": NAME, "vision_config": "sdpa"})
+        self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
+        self.patches_seen = 0
+        """Patches that went through the tower, ever: proof that pixels reach the loss."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.head_weight.device
+
+    @property
+    def head_weight(self) -> Tensor:
+        """(V, D) output embedding."""
+        return self.model.get_output_embeddings().weight
+
+    @property
+    def tower_frozen(self) -> bool:
+        return not any(p.requires_grad for p in self.family.tower(self.model).parameters())
+
+    def share_features(self, other: PrefixLM) -> None:
+        """Use the other model's cached features: both have the same frozen tower."""
+        self._features = other._features
+
+    def _autocast(self):
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16
+        )
+
+    def media_features(self, media: Sequence[Patches]) -> dict[Patches, Tensor]:
+        """(tokens, D) per distinct medium, one tower call for all that are not cached.
+
+        Features of a frozen tower are kept as long as their Patches live, so that
+        rollout, reference and policy share them.
+        """
+        frozen = self.tower_frozen
+        found = {m: self._features[m] for m in media if frozen and m in self._features}
+        missing = [m for m in dict.fromkeys(media) if m not in found]
+        if missing:
+            pixels = torch.cat([m.pixels for m in missing]).to(self.device)
+            grids = torch.tensor([m.grid for m in missing], device=self.device)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), self._autocast():
+                features = self.family.features(self.model, pixels, grids)
+            self.patches_seen += len(pixels)
+            found |= dict(zip(missing, features, strict=True))
+            if frozen:
+                self._features.update(zip(missing, features, strict=True))
+        return found
+
+    def prefix(self, prompts: Sequence[Prompt]) -> Prefix:
+        """Forward N prompts (right-padded) with graph, capturing keys and values."""
+        device = self.device
+        lengths = torch.tensor([len(p.input_ids) for p in prompts], device=device)
+        longest = int(lengths.max())
+        ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+        positions = torch.zeros(3, len(prompts), longest, dtype=torch.long)
+        slots = torch.zeros(len(prompts), longest, dtype=torch.bool)
+        for i, prompt in enumerate(prompts):
+            n = len(prompt.input_ids)
+            ids[i, :n] = torch.from_numpy(prompt.input_ids)
+            positions[:, i, :n] = torch.from_numpy(prompt.positions)
+            slots[i, :n] = torch.from_numpy(prompt.is_media)
+        embeds = self.model.get_input_embeddings()(ids.to(device))
+        media = [m for prompt in prompts for m in prompt.media]
+        if media:
+            features = self.media_features(media)
+            flat = torch.cat([features[m] for m in media]).to(embeds.dtype)
+            assert int(slots.sum()) == len(flat), "media tokens and features do not match"
+            embeds = embeds.masked_scatter(slots.to(device)[..., None], flat)
+        capture = PrefixCapture()
+        with self._autocast():
+            hidden = self.family.language_model(self.model)(
+                inputs_embeds=embeds,
+                position_ids=positions.to(device),
+                use_cache=False,
+                shared=capture,
+            ).last_hidden_state
+        layers = range(len(capture.keys))
+        padding = torch.arange(longest, device=device)[None] >= lengths[:, None]
+        mask = None
+        if bool(padding.any()):
+            key = capture.keys[0]
+            mask = torch.zeros(padding.shape, dtype=key.dtype, device=device)
+            mask = mask.masked_fill(padding, float("-inf"))[:, None, None]
+        kv = PrefixKV([capture.keys[i] for i in layers], [capture.values[i] for i in layers], mask)
+        last = hidden[torch.arange(len(prompts), device=device), lengths - 1]
+        following = torch.tensor([p.next_position for p in prompts], device=device)
+        return Prefix(kv, last, following)
+
+    def suffix(self, prefix: Prefix, completions: Tensor) -> Tensor:
+        """Hidden states (N, g, C, D) that predict ``completions`` (N, g, C), right-padded."""
+        n, g, length = completions.shape
+        first = prefix.last[:, None, None].expand(n, g, 1, -1)
+        if length == 1:
+            return first
+        inputs = completions[..., :-1].reshape(n * g, length - 1)
+        steps = prefix.next_position[:, None] + torch.arange(length - 1, device=self.device)
+        positions = steps.repeat_interleave(g, 0).expand(3, -1, -1)
+        with self._autocast():
+            hidden = self.family.language_model(self.model)(
+                inputs_embeds=self.model.get_input_embeddings()(inputs),
+                position_ids=positions,
+                use_cache=False,
+                shared=prefix.kv,
+            ).last_hidden_state
+        return torch.cat([first, hidden.view(n, g, length - 1, -1)], 2)
+
+    def logprobs(
+        self,
+        prefix: Prefix,
+        completions: Tensor,
+        valid: Tensor,
+        *,
+        temperature: float = 1.0,
+        banned: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies (M,) of the M valid tokens, in row-major order.
+
+        Args:
+            completions: (N, g, C) token ids, right-padded.
+            valid: bool (N, g, C), True for real tokens.
+        """
+        hidden = self.suffix(prefix, completions)[valid].to(self.dtype)
+        return token_logprobs(
+            hidden, self.head_weight, completions[valid], temperature=temperature, banned=banned
+        )
+
+    def decode(self, tokens: Tensor, positions: Tensor, state: DecodeState) -> Tensor:
+        """One step of generation: hidden states (R, D) after ``tokens`` (R,)."""
+        with self._autocast():
+            hidden = self.family.language_model(self.model)(
+                inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
+                position_ids=positions[None, :, None].expand(3, -1, -1),
+                use_cache=False,
+                shared=state,
+            ).last_hidden_state[:, 0]
+        state.filled += 1
+        return hidden
+
+    def next_logits(self, hidden: Tensor, temperature: float, banned: Tensor | None) -> Tensor:
+        """Logits (R, V) of the next token, by the same arithmetic as ``logprobs``."""
+        hidden = hidden.to(self.dtype)
+        return chunk_logits(hidden, self.head_weight.to(hidden.dtype), temperature, banned)
+
+
+def backward_prefix(prefix: Prefix, leaves: Prefix) -> None:
+    """Send the gradients that completions left in the leaves through prompt and tower.
+
+    Outputs that need no gradient (frozen layers, adapters on queries only) are left out.
+    """
+    pairs = [
+        (out, leaf.grad)
+        for out, leaf in zip(prefix.tensors(), leaves.tensors(), strict=True)
+        if out.requires_grad and leaf.grad is not None
+    ]
+    if pairs:
+        outputs, grads = zip(*pairs, strict=True)
+        torch.autograd.backward(outputs, grads)

@@ -1,0 +1,169 @@
+"""From an Example to token ids: published prompt texts, media placeholders, responses.
+
+Sources of the texts: Video-R1 (training prompt, also used for evaluation), Open-R1-Video,
+VidBridge-R1 and Video-R1's February 2025 DVD-counting version, word for word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinograd.config.schema import PromptConfig
+from kinograd.models.families.qwen_vl import QwenVL
+from kinograd.models.media import Patches
+from kinograd.types import DataError, Example, Kind, KinogradError
+
+_VIDEO_R1 = (
+    "{question}\nPlease think about this question as if you were a human pondering deeply. "
+    "Engage in an internal dialogue using expressions such as 'let me think', 'wait', 'Hmm', "
+    "'oh, I see', 'let's break it down', etc, or other natural language thought expressions "
+    "It's encouraged to include self-reflection or verification in the reasoning process. "
+    "Provide your detailed reasoning between the <think> </think> tags, and then give your "
+    "final answer between the <answer> </answer> tags."
+)
+_TAGS = (
+    "{question}%s Output the thinking process in <think> </think> and final answer%s in "
+    "<answer> </answer> tags"
+)
+_EXAMPLE = ", i.e., <think> reasoning process here </think><answer> answer here </answer>. "
+
+REASON = {
+    "video_r1": _VIDEO_R1,
+    "open_r1_video": _TAGS % ("", "") + _EXAMPLE,
+    "vidbridge": (_TAGS % ("", "")).replace("{question} ", "{question}\n") + _EXAMPLE,
+    "dvd_counting": _TAGS % (" ", " (number)") + ".",
+    "plain": "{question}",
+}
+
+_TEXT = " Please provide your text answer within the <answer> </answer> tags."
+_NUMBER = (
+    " Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags."
+)
+
+# Video-R1's TYPE_TEMPLATE: the form of the answer, by kind
+ANSWER_FORM = {
+    Kind.MULTIPLE_CHOICE: " Please provide only the single option letter (e.g., A, B, C, D, etc.) "
+    "within the <answer> </answer> tags.",
+    Kind.NUMERICAL: _NUMBER,
+    Kind.REGRESSION: _NUMBER,
+    Kind.OCR: " Please transcribe text from the image/video clearly and provide your text answer "
+    "within the <answer> </answer> tags.",
+}
+
+_PLACEHOLDER = re.compile(r"(<video>|<image>)")
+
+
+class PromptTooLong(KinogradError):
+    """A prompt exceeds ``prompt.max_tokens``: refused, because cutting it would cut media."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What the model reads before it answers.
+
+    Attributes:
+        input_ids: int64 (P,), one token per merged patch of each medium.
+        positions: int64 (3, P), M-RoPE positions.
+        is_media: bool (P,), where vision features replace the token's embedding.
+        media: in the order of their placeholders.
+    """
+
+    input_ids: np.ndarray
+    positions: np.ndarray
+    is_media: np.ndarray
+    media: tuple[Patches, ...]
+
+    @property
+    def next_position(self) -> int:
+        return int(self.positions.max()) + 1
+
+
+def question_text(example: Example, config: PromptConfig) -> str:
+    """The user's text: question, options, instruction. Placeholders are still in it."""
+    question = example.question
+    if example.options:
+        listed = "".join(f"{option}\n" for option in example.options)
+        # Video-R1 puts no newline between question and "Options:"
+        if config.template == "video_r1":
+            question = f"{question}Options:\n{listed}"
+        else:
+            question = f"{question}\n{listed}".rstrip("\n")
+    form = ANSWER_FORM.get(example.kind, _TEXT)
+    if config.mode == "direct":
+        return question if config.template == "plain" else f"{question.rstrip()}\n{form.strip()}"
+    text = REASON[config.template].replace("{question}", question)
+    return text + form if config.template == "video_r1" else text
+
+
+def messages(example: Example, config: PromptConfig) -> list[dict]:
+    """Chat messages in transformers' form; media stand where the question says, else first.
+
+    Raises:
+        DataError: if placeholders and media do not match one to one.
+    """
+    text = question_text(example, config)
+    kinds = [f"<{m.type.value}>" for m in example.media]
+    parts = [p for p in _PLACEHOLDER.split(text) if p]
+    named = [p for p in parts if _PLACEHOLDER.fullmatch(p)]
+    if not named:
+        parts = [*kinds, text]
+    elif named != kinds:
+        raise DataError(
+            f"example {example.id!r}: the question names {named}, its media are {kinds}"
+        )
+    content = [
+        {"type": p[1:-1]} if _PLACEHOLDER.fullmatch(p) else {"type": "text", "text": p}
+        for p in parts
+    ]
+    system = [] if config.system is None else [{"role": "system", "content": config.system}]
+    return [*system, {"role": "user", "content": content}]
+
+
+def encode(
+    example: Example,
+    media: Sequence[Patches],
+    config: PromptConfig,
+    tokenizer,
+    family: QwenVL,
+) -> Prompt:
+    """Token ids and positions of one Example whose media are already patches.
+
+    Raises:
+        PromptTooLong: beyond ``config.max_tokens``.
+        DataError: if the question holds one of the model's own control tokens.
+    """
+    for token in family.control_tokens(tokenizer):
+        if token in example.question or any(token in o for o in example.options):
+            raise DataError(f"example {example.id!r}: its question holds the control token {token}")
+    text = tokenizer.apply_chat_template(
+        messages(example, config), tokenize=False, add_generation_prompt=True
+    )
+    short = tokenizer(text, add_special_tokens=False)["input_ids"]
+    length = len(short) + sum(family.n_tokens(m) - 1 for m in media)
+    if length > config.max_tokens:
+        raise PromptTooLong(
+            f"example {example.id!r}: its prompt has {length} tokens, prompt.max_tokens is "
+            f"{config.max_tokens}; lower video.max_frames or video.max_pixels, or raise the limit"
+        )
+    ids = family.expand(short, media)
+    is_media = np.isin(ids, [family.image_token, family.video_token])
+    return Prompt(ids, family.positions(ids, media), is_media, tuple(media))
+
+
+def response_text(example: Example) -> str:
+    """The supervised target: rationale in think tags when there is one, then the answer.
+
+    Video-R1's target is its ``process`` + newline + ``solution``.
+    """
+    answer = f"<answer>{example.answer}</answer>"
+    return f"<think>{example.rationale}</think>\n{answer}" if example.rationale else answer
+
+
+def encode_response(example: Example, tokenizer) -> np.ndarray:
+    """int64 (L,): the supervised target, closed by the end-of-turn token."""
+    ids = tokenizer(response_text(example), add_special_tokens=False)["input_ids"]
+    return np.array([*ids, tokenizer.eos_token_id], dtype=np.int64)

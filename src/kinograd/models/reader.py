@@ -1,0 +1,91 @@
+"""Examples to prompts: the one path by which training, evaluation and serving read clips.
+
+decode (ClipStore) -> view -> patches -> placeholders, ids and positions. What cannot be
+read is a failure with a reason, never a substitute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from kinograd.config.schema import PromptConfig
+from kinograd.models.load import VideoLM
+from kinograd.models.media import Patches, to_patches
+from kinograd.models.prompt import Prompt, PromptTooLong, encode
+from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
+from kinograd.video.cache import ClipStore
+from kinograd.video.decode import ClipError
+from kinograd.video.views import apply_view
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why an example could not become a prompt."""
+
+    example: Example
+    reason: str
+    detail: str
+
+
+class Reader:
+    """Reads examples for one model under one sampling contract.
+
+    Prompts about the same clip under the same view share one ``Patches`` as long as any
+    of them lives, so that decoding, patching and the vision tower run once for all.
+    """
+
+    def __init__(self, model: VideoLM, store: ClipStore, prompt: PromptConfig, seed: int) -> None:
+        self.model = model
+        self.store = store
+        self.prompt = prompt
+        self.seed = seed
+        self._patches: WeakValueDictionary[tuple, Patches] = WeakValueDictionary()
+
+    def clips(self, example: Example, view: View = ORDERED, step: int = 0) -> list[Clip]:
+        """The frames the model sees, per medium.
+
+        Raises:
+            ClipError: if a medium cannot be decoded.
+        """
+        return [self._view(self.store.get(m), m, example, view, step) for m in example.media]
+
+    def read(self, example: Example, view: View = ORDERED, step: int = 0) -> Prompt:
+        """The prompt of one example under one view.
+
+        Raises:
+            ClipError, PromptTooLong, DataError: see there.
+        """
+        media = []
+        for m in example.media:
+            key = (m, view) if view == ORDERED else (m, view, example.id, step)
+            patches = self._patches.get(key)
+            if patches is None:
+                clip = self._view(self.store.get(m), m, example, view, step)
+                patches = to_patches(m.type, clip, self.model.geometry)
+                self._patches[key] = patches
+            media.append(patches)
+        return encode(example, media, self.prompt, self.model.tokenizer, self.model.family)
+
+    def read_many(
+        self, examples: Sequence[Example], view: View = ORDERED, step: int = 0
+    ) -> list[Prompt | Unreadable]:
+        """One result per example, in order; failures are values."""
+        self.store.prefetch([m for e in examples for m in e.media])
+        results: list[Prompt | Unreadable] = []
+        for example in examples:
+            try:
+                results.append(self.read(example, view, step))
+            except ClipError as error:
+                results.append(Unreadable(example, error.reason.value, str(error)))
+            except PromptTooLong as error:
+                results.append(Unreadable(example, "prompt_too_long", str(error)))
+            except DataError as error:
+                results.append(Unreadable(example, "bad_example", str(error)))
+        return results
+
+    def _view(self, clip: Clip, media: Media, example: Example, view: View, step: int) -> Clip:
+        if media.type is MediaType.IMAGE and view.kind in (ViewKind.SHUFFLED, ViewKind.REVERSED):
+            return clip  # an image has no order
+        return apply_view(clip, view, self.seed, example.id, step)

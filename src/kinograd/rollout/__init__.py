@@ -1,0 +1,1 @@
+"""Engines that sample responses: in this process, or (later) in vLLM."""

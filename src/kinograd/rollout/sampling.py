@@ -1,0 +1,45 @@
+"""Draw the next tokens of many rows at once, each row from its own stream of noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinograd.config.schema import SamplingConfig
+from kinograd.keys import uniforms
+
+
+def draw(
+    logits: Tensor, sampling: SamplingConfig, seeds: np.ndarray, position: int
+) -> tuple[Tensor, Tensor]:
+    """Next tokens (R,) and their log-probabilities (R,) from logits (R, V).
+
+    The logits are already divided by the temperature. Tokens are drawn by inverting the
+    cumulative distribution at one uniform number per row; at temperature 0 the likeliest
+    is taken. Log-probabilities are those of the unfiltered distribution, which is what
+    a learner recomputes.
+    """
+    logprobs = torch.log_softmax(logits, -1)
+    if sampling.temperature == 0:
+        tokens = logits.argmax(-1)
+        return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+    noise = torch.from_numpy(uniforms(seeds, position)).to(logits.device)[:, None]
+    if sampling.top_p < 1 or sampling.top_k > 0:
+        ranked, order = logprobs.sort(-1, descending=True)
+        mass = ranked.double().exp()
+        keep = mass.cumsum(-1) - mass < sampling.top_p  # the token that crosses top_p stays
+        if sampling.top_k > 0:
+            keep[:, sampling.top_k :] = False
+        tokens = order.gather(1, _invert(mass * keep, noise))[:, 0]
+    else:
+        tokens = _invert(logprobs.double().exp(), noise)[:, 0]
+    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def _invert(mass: Tensor, noise: Tensor) -> Tensor:
+    """First index (R, 1) whose cumulative mass exceeds noise x total; never a massless one."""
+    cumulative = mass.cumsum(-1)
+    index = torch.searchsorted(cumulative, noise * cumulative[:, -1:], right=True)
+    last = (mass > 0).to(torch.int8).flip(-1).argmax(-1, keepdim=True)
+    return torch.minimum(index, mass.shape[-1] - 1 - last)

@@ -1,0 +1,135 @@
+"""Tasks into rectangular micro-batches: which prompts run together, and which rows of them.
+
+Padding and memory are decided here and nowhere else; the gradients do not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinograd.models.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A response with what the loss needs per token; every array has shape (L,).
+
+    ``weight`` includes the normalisers of the whole batch. ``old`` are behaviour
+    log-probabilities, ``ref`` the reference policy's.
+    """
+
+    token_ids: np.ndarray
+    weight: np.ndarray
+    advantage: np.ndarray | None = None
+    old: np.ndarray | None = None
+    ref: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prompt and the completions that share it."""
+
+    prompt: Prompt
+    completions: tuple[Completion, ...]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Tasks whose prompts run as one padded batch, by their index in the list of tasks.
+
+    ``rows[i]`` orders task i's completions by length, longest first, so that
+    micro-batches of rows pad little.
+    """
+
+    tasks: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+
+def make_packs(tasks: Sequence[Task], micro_tokens: int) -> list[Pack]:
+    """Group tasks of similar prompt length until their padded prompts fill ``micro_tokens``."""
+    order = sorted(
+        range(len(tasks)),
+        key=lambda i: (len(tasks[i].prompt.input_ids), len(tasks[i].completions)),
+    )
+    batches: list[list[int]] = []
+    for i in order:
+        longest = len(tasks[i].prompt.input_ids)  # ascending, so this one pads the others
+        if batches and (len(batches[-1]) + 1) * longest <= micro_tokens:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return [Pack(tuple(b), tuple(_by_length(tasks[i]) for i in b)) for b in batches]
+
+
+def _by_length(task: Task) -> tuple[int, ...]:
+    lengths = [len(c.token_ids) for c in task.completions]
+    return tuple(sorted(range(len(lengths)), key=lambda i: -lengths[i]))
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Rows of a pack: ids and validity (N, g, C), and the loss's inputs as flat (M,).
+
+    ``where`` names each row's (task, completion), None for a filler, in (N, g) order.
+    """
+
+    token_ids: Tensor
+    valid: Tensor
+    weight: Tensor
+    advantage: Tensor | None
+    old: Tensor | None
+    ref: Tensor | None
+    where: tuple[tuple[int, int] | None, ...]
+
+
+def micro_batches(
+    tasks: Sequence[Task], pack: Pack, micro_tokens: int, device: torch.device
+) -> Iterator[MicroBatch]:
+    """Split a pack's completions so that N x g x C stays within ``micro_tokens``."""
+    n, start = len(pack.tasks), 0
+    width = max(len(rows) for rows in pack.rows)
+    while start < width:
+        longest = max(
+            len(tasks[t].completions[rows[start]].token_ids)
+            for t, rows in zip(pack.tasks, pack.rows, strict=True)
+            if start < len(rows)
+        )
+        g = min(width - start, max(1, micro_tokens // (n * longest)))
+        where = tuple(
+            (t, rows[j]) if j < len(rows) else None
+            for t, rows in zip(pack.tasks, pack.rows, strict=True)
+            for j in range(start, start + g)
+        )
+        yield _collate(tasks, where, (n, g, longest), device)
+        start += g
+
+
+def _collate(tasks, where, shape: tuple[int, int, int], device: torch.device) -> MicroBatch:
+    ids = np.zeros((len(where), shape[2]), np.int64)
+    valid = np.zeros((len(where), shape[2]), bool)
+    chosen = []
+    for row, place in enumerate(where):
+        if place is not None:
+            completion = tasks[place[0]].completions[place[1]]
+            ids[row, : len(completion.token_ids)] = completion.token_ids
+            valid[row, : len(completion.token_ids)] = True
+            chosen.append(completion)
+    flat: dict[str, Tensor | None] = {}
+    for field in fields(Completion)[1:]:
+        arrays = [getattr(c, field.name) for c in chosen]
+        if any(a is None for a in arrays):
+            flat[field.name] = None
+        else:
+            joined = np.concatenate(arrays).astype(np.float32)
+            flat[field.name] = torch.from_numpy(joined).to(device)
+    return MicroBatch(
+        torch.from_numpy(ids).view(shape).to(device),
+        torch.from_numpy(valid).view(shape).to(device),
+        where=where,
+        **flat,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,150 @@
+"""The learner: gradients of a batch of tasks, the update, and log-probabilities.
+
+SFT and RL differ only in the loss over completion tokens that they pass in. Prompts and
+clips run once per update however many completions share them (see models/prefix).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinograd.algo.loss import TokenBatch
+from kinograd.config.schema import OptimConfig
+from kinograd.models.load import VideoLM
+from kinograd.models.prefix import PrefixLM, backward_prefix
+from kinograd.train.batching import MicroBatch, Task, make_packs, micro_batches
+from kinograd.train.optim import learning_rate, make_optimizer
+from kinograd.types import KinogradError
+
+Loss = Callable[[TokenBatch], tuple[Tensor, dict[str, Tensor]]]
+
+
+class Diverged(KinogradError):
+    """The gradient is not finite. The weights are as they were before this update."""
+
+
+class Learner:
+    """Owns the optimizer of one model.
+
+    Args:
+        temperature: sampling temperature that policy log-probabilities refer to.
+        ban_vision: leave vision placeholders out of the distribution, as samplers do.
+    """
+
+    def __init__(
+        self,
+        model: VideoLM,
+        config: OptimConfig,
+        *,
+        total_steps: int,
+        temperature: float = 1.0,
+        ban_vision: bool = False,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.total_steps = total_steps
+        self.temperature = temperature
+        self.optimizer = make_optimizer(model.lm, config)
+        banned = model.family.banned_tokens if ban_vision else ()
+        self.banned = torch.tensor(banned, device=model.lm.device) if banned else None
+        self.updates = 0
+
+    def accumulate(self, tasks: Sequence[Task], loss: Loss) -> dict[str, float]:
+        """Add the gradients of all tasks to the weights' ``.grad``.
+
+        Memory is that of one pack's prompts and one micro-batch of their completions.
+
+        Returns:
+            The loss's sums over the whole batch.
+        """
+        lm, budget = self.model.lm, self.config.micro_tokens
+        sums: dict[str, float] = defaultdict(float)
+        for pack in make_packs(tasks, budget):
+            prefix = lm.prefix([tasks[i].prompt for i in pack.tasks])
+            leaves = prefix.leaves()
+            for micro in micro_batches(tasks, pack, budget, lm.device):
+                logprobs, entropy = self._logprobs(lm, leaves, micro)
+                value, parts = loss(
+                    TokenBatch(
+                        logprobs, entropy, micro.weight, micro.advantage, micro.old, micro.ref
+                    )
+                )
+                value.backward()
+                for name, part in parts.items():
+                    sums[name] += float(part)
+            backward_prefix(prefix, leaves)
+        return dict(sums)
+
+    @torch.no_grad()
+    def score(self, tasks: Sequence[Task], lm: PrefixLM | None = None) -> list[list[np.ndarray]]:
+        """Log-probabilities of every completion, float32 (L,), under this or another policy."""
+        lm = lm or self.model.lm
+        out = [[np.empty(0, np.float32)] * len(t.completions) for t in tasks]
+        for pack in make_packs(tasks, self.config.micro_tokens):
+            prefix = lm.prefix([tasks[i].prompt for i in pack.tasks])
+            for micro in micro_batches(tasks, pack, self.config.micro_tokens, lm.device):
+                flat = self._logprobs(lm, prefix, micro)[0].float().cpu().numpy()
+                start = 0
+                for place in micro.where:
+                    if place is not None:
+                        length = len(tasks[place[0]].completions[place[1]].token_ids)
+                        out[place[0]][place[1]] = flat[start : start + length]
+                        start += length
+        return out
+
+    def _logprobs(self, lm: PrefixLM, prefix, micro: MicroBatch) -> tuple[Tensor, Tensor]:
+        return lm.logprobs(
+            prefix, micro.token_ids, micro.valid, temperature=self.temperature, banned=self.banned
+        )
+
+    def step(self) -> dict[str, float]:
+        """Clip, update, clear. Returns the gradient norm before clipping and the rate.
+
+        Raises:
+            Diverged: if the gradient holds NaN or infinity; nothing has been changed.
+        """
+        trainable = [p for p in self.model.lm.parameters() if p.requires_grad]
+        norm = torch.nn.utils.clip_grad_norm_(trainable, self.config.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise Diverged(
+                f"the gradient of update {self.updates + 1} is not finite; the run stops before "
+                "it. Lower optim.lr, or look at the last rollouts for a runaway reward"
+            )
+        rate = learning_rate(self.updates, self.total_steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates += 1
+        return {"grad_norm": float(norm), "lr": rate}
+
+    # ------------------------------------------------------------- checkpoints
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Weights that training changes, and the optimizer's moments, by parameter name."""
+        names = {p: n for n, p in self.model.lm.named_parameters() if p.requires_grad}
+        moments = {
+            f"{names[p]}.{key}": value
+            for p, state in self.optimizer.state.items()
+            for key, value in state.items()
+        }
+        return {"weights": {n: p.detach() for p, n in names.items()}, "optimizer": moments}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], updates: int) -> None:
+        """Put back what ``tensors`` returned."""
+        named = {n: p for n, p in self.model.lm.named_parameters() if p.requires_grad}
+        if set(named) != set(tensors["weights"]):
+            raise KinogradError("the checkpoint trains other weights than this recipe")
+        for name, value in tensors["weights"].items():
+            named[name].copy_(value)
+        for full, value in tensors["optimizer"].items():
+            name, key = full.rsplit(".", 1)
+            p = named[name]
+            self.optimizer.state[p][key] = value if key == "step" else value.to(p.device)
+        self.updates = updates

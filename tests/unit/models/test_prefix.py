@@ -1,0 +1,287 @@
+"""The shared-prefix pass against replicated rows through plain transformers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kinograd.algo.loss import TokenBatch
+from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
+from kinograd.models.load import VideoLM, frozen_copy, load
+from kinograd.models.media import Patches
+from kinograd.models.prefix import PrefixLM
+from kinograd.models.prompt import Prompt
+from kinograd.models.tiny import make_tiny
+from kinograd.rollout.engine import Request
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.train.batching import Completion, Task
+from kinograd.train.learner import Learner
+from kinograd.types import ORDERED, Example, Kind, MediaType
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny")
+    make_tiny(path, "0.8m", seed=3)
+    return path
+
+
+def fresh(folder, **options) -> VideoLM:
+    model = load(ModelConfig(path=str(folder), device="cpu", **options))
+    with torch.no_grad():  # biases start at zero: make every parameter matter
+        gen = torch.Generator().manual_seed(5)
+        for p in model.lm.parameters():
+            if p.ndim == 1:
+                p.add_(0.02 * torch.randn(p.shape, generator=gen, dtype=p.dtype))
+    return model
+
+
+def make_prompt(model: VideoLM, seed: int, grid=(4, 4, 6), text=9, shared: Patches | None = None):
+    rng = np.random.default_rng(seed)
+    family, g = model.family, model.geometry
+    width = 3 * g.temporal * g.patch**2
+    patches = shared or Patches(
+        MediaType.VIDEO,
+        torch.from_numpy(rng.standard_normal((int(np.prod(grid)), width), dtype=np.float32)),
+        grid,
+        1.0,
+    )
+    start, video, end = family.vision_start, family.video_token, family.vision_end
+    words = rng.integers(300, 400, text).tolist()
+    ids = family.expand([*words[:3], start, video, end, *words[3:]], [patches])
+    return Prompt(ids, family.positions(ids, [patches]), ids == video, (patches,))
+
+
+def make_tasks(model: VideoLM, shapes, seed=0) -> list[Task]:
+    """shapes: (prompt text length, completion lengths) per task."""
+    rng = np.random.default_rng(seed)
+    tasks = []
+    for i, (text, lengths) in enumerate(shapes):
+        completions = tuple(
+            Completion(
+                rng.integers(300, 400, n),
+                np.full(n, 1 / (n * len(lengths)), np.float32),
+                advantage=np.full(n, rng.standard_normal(), np.float32),
+            )
+            for n in lengths
+        )
+        tasks.append(Task(make_prompt(model, seed * 100 + i, text=text), completions))
+    return tasks
+
+
+def replicated(model: VideoLM, task: Task, dtype=torch.float32) -> list[torch.Tensor]:
+    """log-probs of each completion by one whole plain forward per row."""
+    hf = model.lm.model
+    out = []
+    for c in task.completions:
+        prompt = task.prompt
+        ids = torch.from_numpy(np.concatenate([prompt.input_ids, c.token_ids]))[None]
+        tail = prompt.next_position + np.arange(len(c.token_ids))
+        pos = torch.from_numpy(
+            np.concatenate([prompt.positions, np.broadcast_to(tail, (3, len(tail)))], 1)
+        )[:, None]
+        logits = hf(
+            input_ids=ids,
+            position_ids=pos,
+            pixel_values_videos=prompt.media[0].pixels.to(dtype),
+            video_grid_thw=torch.tensor([prompt.media[0].grid]),
+        ).logits[0]
+        rows = logits[len(prompt.input_ids) - 1 : -1].log_softmax(-1)
+        out.append(rows.gather(1, torch.from_numpy(c.token_ids)[:, None])[:, 0])
+    return out
+
+
+def reinforce(batch: TokenBatch):
+    loss = -(batch.weight * batch.advantage * batch.logprobs).sum()
+    return loss, {"loss": loss.detach()}
+
+
+def gradients(model: VideoLM) -> dict[str, torch.Tensor]:
+    return {n: p.grad.clone() for n, p in model.lm.named_parameters() if p.grad is not None}
+
+
+def relative(a: dict, b: dict) -> float:
+    assert a.keys() == b.keys()
+    num = sum(((a[n] - b[n]) ** 2).sum() for n in a)
+    return float((num / sum((x**2).sum() for x in b.values())).sqrt())
+
+
+SHAPES = [(9, (5, 1, 7, 3)), (9, (2, 2, 6, 4)), (13, (3, 8, 1, 5))]
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 120, 100_000])
+@pytest.mark.parametrize("options", [{"train_vision": True}, {"train_vision": False}])
+def test_gradients_equal_replicated_rows(folder, micro_tokens, options):
+    model = fresh(folder, **options)
+    tasks = make_tasks(model, SHAPES)
+    losses = []
+    for task in tasks:
+        for c, logp in zip(task.completions, replicated(model, task), strict=True):
+            losses.append(-(torch.from_numpy(c.weight * c.advantage) * logp).sum())
+    sum(losses).backward()
+    expected = gradients(model)
+    model.lm.zero_grad()
+    learner = Learner(model, OptimConfig(micro_tokens=micro_tokens), total_steps=1)
+    sums = learner.accumulate(tasks, reinforce)
+    assert sums["loss"] == pytest.approx(float(sum(losses)), abs=1e-5)
+    assert relative(gradients(model), expected) < 1e-5
+
+
+def test_gradient_checkpointing_changes_nothing(folder):
+    plain = fresh(folder, train_vision=True)
+    tasks = make_tasks(plain, SHAPES)
+    Learner(plain, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    model = fresh(folder, train_vision=True, gradient_checkpointing=True)
+    assert model.lm.model.is_gradient_checkpointing
+    Learner(model, OptimConfig(), total_steps=1).accumulate(make_tasks(model, SHAPES), reinforce)
+    assert relative(gradients(model), gradients(plain)) < 1e-6
+
+
+def test_scores_equal_replicated_rows(folder):
+    model = fresh(folder)
+    tasks = make_tasks(model, SHAPES)
+    scores = Learner(model, OptimConfig(micro_tokens=150), total_steps=1).score(tasks)
+    with torch.no_grad():
+        for task, rows in zip(tasks, scores, strict=True):
+            for row, expected in zip(rows, replicated(model, task), strict=True):
+                np.testing.assert_allclose(row, expected.numpy(), atol=2e-5)
+
+
+def test_lora_gradients_equal_replicated_rows(folder):
+    options = {"lora": {"rank": 4, "targets": ["q_proj"]}}
+    model = fresh(folder, **options)
+    with torch.no_grad():  # B starts at zero, which would leave A without a gradient
+        for n, p in model.lm.named_parameters():
+            if "lora_B" in n:
+                p.copy_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+    tasks = make_tasks(model, SHAPES)
+    loss = sum(
+        -(torch.from_numpy(c.weight * c.advantage) * logp).sum()
+        for task in tasks
+        for c, logp in zip(task.completions, replicated(model, task), strict=True)
+    )
+    loss.backward()
+    expected = gradients(model)
+    assert expected
+    assert all("lora_" in n for n in expected)
+    model.lm.zero_grad()
+    Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    assert relative(gradients(model), expected) < 1e-5
+
+
+def test_tower_runs_once_per_clip_whatever_the_group(folder):
+    model = fresh(folder, train_vision=True)
+    prompt = make_prompt(model, 0)
+    again = make_prompt(model, 1, shared=prompt.media[0])
+    completions = make_tasks(model, [(9, (4,) * 8)])[0].completions
+    tasks = [Task(prompt, completions), Task(again, completions)]
+    Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    assert model.lm.patches_seen == len(prompt.media[0].pixels)
+
+
+def test_frozen_tower_runs_once_for_rollout_reference_and_policy(folder):
+    model = fresh(folder)
+    reference = frozen_copy(model.lm)
+    prompt = make_prompt(model, 0)
+    request = Request(example("a"), ORDERED, prompt, 3)
+    engine = InProcessEngine(model, InProcess())
+    group = engine.generate([request], SamplingConfig(max_new_tokens=4), key=(0,))[0]
+    completions = tuple(
+        Completion(r.token_ids, np.ones(len(r.token_ids)), advantage=np.ones(len(r.token_ids)))
+        for r in group.rollouts
+    )
+    learner = Learner(model, OptimConfig(), total_steps=1)
+    learner.score([Task(prompt, completions)], reference)
+    learner.accumulate([Task(prompt, completions)], reinforce)
+    assert model.lm.patches_seen + reference.patches_seen == len(prompt.media[0].pixels)
+    assert not any("visual" in n for n in gradients(model))
+
+
+def example(name: str) -> Example:
+    return Example(name, Kind.FREE_FORM, "what?", "x", ())
+
+
+def test_rollout_logprobs_are_the_learners(folder):
+    model = fresh(folder)
+    requests = [
+        Request(example(str(i)), ORDERED, make_prompt(model, i, text=7 + i), 4) for i in range(5)
+    ]
+    sampling = SamplingConfig(max_new_tokens=12, temperature=0.7)
+    groups = InProcessEngine(model, InProcess(max_rows=8)).generate(requests, sampling, key=(1, 2))
+    learner = Learner(model, OptimConfig(), total_steps=1, temperature=0.7, ban_vision=True)
+    tasks = [
+        Task(
+            r.prompt, tuple(Completion(x.token_ids, np.ones(len(x.token_ids))) for x in g.rollouts)
+        )
+        for r, g in zip(requests, groups, strict=True)
+    ]
+    for group, rows in zip(groups, learner.score(tasks), strict=True):
+        for rollout, row in zip(group.rollouts, rows, strict=True):
+            np.testing.assert_allclose(rollout.logprobs, row, atol=3e-5)
+
+
+def test_rollouts_do_not_depend_on_batching(folder):
+    model = fresh(folder)
+    requests = [
+        Request(example(str(i)), ORDERED, make_prompt(model, i, text=7 + i % 3), 4)
+        for i in range(6)
+    ]
+    sampling = SamplingConfig(max_new_tokens=10)
+    whole = InProcessEngine(model, InProcess()).generate(requests, sampling, key=(9,))
+    apart = InProcessEngine(model, InProcess(max_rows=1)).generate(
+        requests[::-1], sampling, key=(9,)
+    )
+    for a, b in zip(whole, apart[::-1], strict=True):
+        assert [r.token_ids.tolist() for r in a.rollouts] == [
+            r.token_ids.tolist() for r in b.rollouts
+        ]
+    other = InProcessEngine(model, InProcess()).generate(requests, sampling, key=(10,))
+    assert any(
+        r.token_ids.tolist() != s.token_ids.tolist()
+        for a, b in zip(whole, other, strict=True)
+        for r, s in zip(a.rollouts, b.rollouts, strict=True)
+    )
+
+
+def test_greedy_equals_generate(folder):
+    model = fresh(folder)
+    prompt = make_prompt(model, 3, grid=(2, 4, 6))  # one temporal step: both position rules agree
+    group = InProcessEngine(model, InProcess()).generate(
+        [Request(example("a"), ORDERED, prompt, 2)],
+        SamplingConfig(max_new_tokens=16, temperature=0),
+        key=(0,),
+    )[0]
+    hf = model.lm.model.eval()
+    generated = hf.generate(
+        input_ids=torch.from_numpy(prompt.input_ids)[None],
+        attention_mask=torch.ones(1, len(prompt.input_ids), dtype=torch.long),
+        mm_token_type_ids=torch.from_numpy(prompt.is_media)[None].int() * 2,
+        pixel_values_videos=prompt.media[0].pixels,
+        video_grid_thw=torch.tensor([prompt.media[0].grid]),
+        second_per_grid_ts=torch.tensor([prompt.media[0].seconds_per_grid]),
+        do_sample=False,
+        max_new_tokens=16,
+        suppress_tokens=list(model.family.banned_tokens),
+    )[0, len(prompt.input_ids) :]
+    for rollout in group.rollouts:
+        assert rollout.token_ids.tolist() == generated.tolist()
+
+
+def test_double_precision_gradients_agree_to_rounding(folder):
+    model = fresh(folder, train_vision=True)
+    model.lm.model.double()
+    model = VideoLM(
+        PrefixLM(model.lm.model, model.family, torch.float64), model.tokenizer, model.geometry, ""
+    )
+    tasks = make_tasks(model, SHAPES[:2])
+    loss = sum(
+        -(torch.from_numpy(c.weight * c.advantage) * logp).sum()
+        for task in tasks
+        for c, logp in zip(task.completions, replicated(model, task, torch.float64), strict=True)
+    )
+    loss.backward()
+    expected = gradients(model)
+    model.lm.zero_grad()
+    Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    assert relative(gradients(model), expected) < 1e-7
