@@ -1,0 +1,67 @@
+"""Why a clip could not be had: one enum, one error, counted by the callers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from kinograd.types import KinogradError
+
+
+class ClipFault(StrEnum):
+    """What is wrong with a clip; the unit in which failed examples are counted."""
+
+    URL = "url"
+    OUTSIDE_ROOT = "outside_root"
+    MISSING = "missing"
+    NOT_A_FILE = "not_a_file"
+    PERMISSION = "permission"
+    EMPTY = "empty"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_LONG = "too_long"
+    NOT_MEDIA = "not_media"
+    NO_VIDEO = "no_video"
+    UNSUPPORTED = "unsupported"
+    TRUNCATED = "truncated"
+    DAMAGED = "damaged"
+    BAD_CUT = "bad_cut"
+    TOO_FEW_FRAMES = "too_few_frames"
+    TOO_SMALL = "too_small"
+    ASPECT = "aspect"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+
+
+class ClipError(KinogradError):
+    """A clip that cannot be decoded as asked; never replaced by another clip.
+
+    Attributes:
+        reason: the fault, for counting.
+        path: the medium as the data names it.
+        at_seconds: where in the source the fault lies, when it has a place.
+        detail: the sentence for a person, with the fix.
+    """
+
+    def __init__(
+        self, reason: ClipFault, path: str, detail: str, at_seconds: float | None = None
+    ) -> None:
+        self.reason = reason
+        self.path = path
+        self.at_seconds = at_seconds
+        self.detail = detail
+        place = "" if at_seconds is None else f" at {at_seconds:.2f} s"
+        super().__init__(f"{path}{place}: {detail} [{reason.value}]")
+
+    def to_json(self) -> dict[str, Any]:
+        """What crosses the process boundary; ``from_json`` restores it."""
+        return {
+            "reason": self.reason.value,
+            "path": self.path,
+            "detail": self.detail,
+            "at_seconds": self.at_seconds,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ClipError:
+        return cls(ClipFault(value["reason"]), value["path"], value["detail"], value["at_seconds"])

@@ -1,0 +1,171 @@
+"""The map of a video file: when each frame is shown and where decoding can start.
+
+One pass over the packets, without decoding, gives both. From it a plan says which packets
+to decode for the frames that are wanted: seek to a keyframe when that skips more than it
+costs, carry on otherwise. Pure; ``reader`` executes the plan.
+
+"Decoding order" is the order of packets in the file, "showing order" that of the frames
+on the screen; they differ where a codec predicts backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+# A seek drains and refills the decoder, which costs about as much as this many frames.
+SEEK_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class Index:
+    """The packets of one video stream, in decoding order.
+
+    Attributes:
+        pts: int64 (P,) presentation times in ticks; empty when the container gives
+            none, and then frames are counted instead of timed.
+        key: bool (P,): decoding can start here.
+        visible: bool (P,): False for packets that an edit list hides.
+        time_base: seconds of a tick.
+        frames: visible frames.
+        rate: nominal frames per second.
+        duration: seconds, from the first frame's start to the last one's end.
+        truncated_at: the second at which the file ends although it promises more.
+    """
+
+    pts: np.ndarray
+    key: np.ndarray
+    visible: np.ndarray
+    time_base: Fraction
+    frames: int
+    rate: float
+    duration: float
+    truncated_at: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        return len(self.pts) > 0
+
+    def order(self) -> np.ndarray:
+        """int64 (frames,): packet numbers in showing order."""
+        packets = np.flatnonzero(self.visible)
+        if not self.timed:
+            return packets
+        return packets[np.argsort(self.pts[packets], kind="stable")]
+
+    def shown(self) -> np.ndarray:
+        """float64 (frames,): when each frame is shown, ascending, the first at 0 s."""
+        if not self.timed:
+            return np.arange(self.frames) / self.rate
+        ticks = self.pts[self.order()]
+        return (ticks - ticks[0]) * float(self.time_base)
+
+    def until(self, seconds: float) -> Index:
+        """The same map without the frames shown at ``seconds`` or later."""
+        keep = int(np.searchsorted(self.shown(), seconds - 1e-6))
+        visible = np.zeros_like(self.visible)
+        visible[self.order()[:keep]] = True
+        return replace(self, visible=visible, frames=keep, duration=min(self.duration, seconds))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Packets ``first..last`` that yield the frames shown at the ticks ``pts``."""
+
+    first: int
+    last: int
+    pts: tuple[int, ...]
+
+
+def nearest_shown(shown: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """int64: for each time the frame on screen, by its place in showing order.
+
+    The last frame that begins no later than half a nominal frame after the time: for a
+    constant rate this rounds to the nearest frame, so that rounded timestamps do not
+    slip; for a variable rate a held frame stays until the next one.
+    """
+    places = np.searchsorted(shown, times + 0.5 / rate, side="right") - 1
+    return np.clip(places, 0, len(shown) - 1)
+
+
+def plan(index: Index, places: Sequence[int]) -> list[Run]:
+    """Runs of packets that yield the frames at ``places`` (showing order)."""
+    order = index.order()
+    keys = np.flatnonzero(index.key)
+    runs: list[Run] = []
+    for place in sorted(set(places)):
+        packet = int(order[place])
+        pts = int(index.pts[packet])
+        start = _entry(index.pts, keys, packet)
+        if runs and start <= runs[-1].last + SEEK_FRAMES:
+            runs[-1] = Run(runs[-1].first, max(runs[-1].last, packet), (*runs[-1].pts, pts))
+        else:
+            runs.append(Run(start, packet, (pts,)))
+    return runs
+
+
+def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
+    """The last keyframe from which the frame of ``packet`` can be decoded.
+
+    A frame shown before a keyframe but stored after it (an open group of pictures)
+    refers to the group before, so its entry is the keyframe before.
+    """
+    for k in keys[: np.searchsorted(keys, packet, side="right")][::-1]:
+        if pts[k] <= pts[packet]:
+            return int(k)
+    return 0
+
+
+def build(
+    pts: Sequence[int | None],
+    key: Sequence[bool],
+    visible: Sequence[bool],
+    spans: Sequence[int],
+    time_base: Fraction,
+    nominal_rate: Fraction | None,
+    truncated: bool,
+) -> Index | None:
+    """The Index of a stream from its packets; None if it holds no visible frame.
+
+    Args:
+        pts, spans: presentation times and durations in ticks (0: unknown).
+        nominal_rate: the container's average rate; used if it accounts for the frames
+            to within half a frame, else frames / duration is the rate.
+    """
+    shown = np.array(visible, dtype=bool)
+    frames = int(shown.sum())
+    if not frames:
+        return None
+    known = [t for t, v in zip(pts, visible, strict=True) if v and t is not None]
+    rate = float(nominal_rate) if nominal_rate else 0.0
+    if len(known) == frames and len(set(known)) == frames:
+        ticks = np.array([0 if t is None else t for t in pts], dtype=np.int64)
+        duration = _duration(ticks[shown], np.array(spans)[shown], time_base)
+        if not rate or abs(frames / rate - duration) > 0.5 / rate + float(time_base):
+            rate = frames / duration
+    else:
+        ticks = np.zeros(0, dtype=np.int64)
+        rate = rate or 25.0
+    return Index(
+        ticks,
+        np.array(key, dtype=bool),
+        shown,
+        time_base,
+        frames,
+        rate,
+        frames / rate,
+        frames / rate if truncated else None,
+    )
+
+
+def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:
+    """Seconds from the first frame's start to the last one's end."""
+    last = int(np.argmax(ticks))
+    span = int(spans[last])
+    if span <= 0:  # unknown: the last frame lasts as long as the typical one
+        gaps = np.diff(np.sort(ticks))
+        span = int(np.median(gaps)) if len(gaps) else 1
+    return float((int(ticks[last]) - int(ticks.min()) + span) * time_base)
