@@ -27,47 +27,47 @@ class Progress:
 
     def __init__(self, total: int, description: str, done: int, stream: TextIO) -> None:
         self.total, self.description, self.done = total, description, done
-        self._began, self._from = time.monotonic(), done
         self._stream = stream
-        self._bar: RichProgress | None = None
+        self._began, self._from = time.monotonic(), done
         self._printed, self._printed_at = done, self._began
-        if stream.isatty():
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[shown]}"),
-                console=Console(file=stream),
-            )
-            self._task = self._bar.add_task(description, total=total, completed=done, shown="")
 
     def advance(self, n: int = 1, **shown: float | str) -> None:
-        """Count ``n`` more as done; ``shown`` are figures for the reader, such as loss."""
+        """Count ``n`` more as done; ``shown`` are figures for the reader, such as the loss."""
         self.done += n
-        text = "  ".join(
-            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items()
-        )
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, shown=text)
-        elif self._line_due():
-            self._print_line(text)
+        self._show("  ".join(f"{name} {_figure(value)}" for name, value in shown.items()))
 
-    def _line_due(self) -> bool:
-        share = (self.done - self._printed) * _LINES >= self.total
-        late = time.monotonic() - self._printed_at >= _LINE_EVERY_S
-        return share or late or self.done >= self.total
-
-    def _print_line(self, text: str) -> None:
+    def _show(self, text: str) -> None:
         now = time.monotonic()
+        due = (self.done - self._printed) * _LINES >= self.total
+        if not (due or now - self._printed_at >= _LINE_EVERY_S or self.done >= self.total):
+            return
         each = (now - self._began) / max(1, self.done - self._from)
-        left = each * max(0, self.total - self.done)
+        left = _clock(each * max(0, self.total - self.done))
         line = (
-            f"{self.description} {self.done}/{self.total}  {each:.3g} s each  {_clock(left)} left"
+            f"{self.description} {self.done}/{self.total}  {each:.3g} s each, {left} left  {text}"
         )
-        print(f"{line}  {text}".rstrip(), file=self._stream, flush=True)
+        print(line.rstrip(), file=self._stream, flush=True)
         self._printed, self._printed_at = self.done, now
+
+
+class _Bar(Progress):
+    """The same on a terminal."""
+
+    def __init__(self, total: int, description: str, done: int, stream: TextIO) -> None:
+        super().__init__(total, description, done, stream)
+        self.bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[shown]}"),
+            console=Console(file=stream),
+        )
+        self._task = self.bar.add_task(description, total=total, completed=done, shown="")
+
+    def _show(self, text: str) -> None:
+        self.bar.update(self._task, completed=self.done, shown=text)
 
 
 @contextmanager
@@ -76,15 +76,20 @@ def progress(
 ) -> Iterator[Progress]:
     """Show a loop of ``total`` turns, ``done`` of which a resumed run has behind it.
 
-    On a terminal a bar; elsewhere (a log file, SLURM) about twenty lines in all, more when
+    On a terminal a bar; elsewhere (a log file, SLURM) about twenty lines in all, more where
     a turn takes long. Goes to standard error, so that results can be piped.
     """
-    shown = Progress(total, description, done, stream or sys.stderr)
-    if shown._bar is None:
+    target = sys.stderr if stream is None else stream
+    if not target.isatty():
+        yield Progress(total, description, done, target)
+        return
+    shown = _Bar(total, description, done, target)
+    with shown.bar:
         yield shown
-    else:
-        with shown._bar:
-            yield shown
+
+
+def _figure(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ tests of differences resample videos, not questions.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -55,14 +56,15 @@ class EvalRecord(TypedDict):
 # ------------------------------------------------------------------ statistics
 
 
-def wilson(k: int, n: int) -> Interval:
+def wilson(k: float, n: int) -> Interval:
     """Score interval of a share of ``k`` in ``n`` (Wilson 1927); (0, 1) when n is 0."""
     if n == 0:
         return 0.0, 1.0
     p, z2 = k / n, _Z * _Z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    half = _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low = 0.0 if k == 0 else centre - half  # exact at the ends, where rounding would show
+    return low, 1.0 if k == n else centre + half
 
 
 def cluster_bootstrap(
@@ -117,15 +119,14 @@ def mcnemar(a: Sequence[bool] | np.ndarray, b: Sequence[bool] | np.ndarray) -> f
 def accuracy_interval(correct: Sequence[bool] | np.ndarray, clusters: Sequence[str]) -> Interval:
     """Interval of an accuracy: Wilson's for independent answers, else clustered bootstrap.
 
-    A bootstrap of answers that are all right or all wrong has no width; then Wilson's
-    interval is taken with as many trials as there are clusters.
+    Where the bootstrap has no width (all videos alike) or no meaning (one video), Wilson's
+    interval is taken with as many trials as there are videos.
     """
-    k, n, groups = int(np.sum(correct)), len(correct), len(set(clusters))
-    if groups == n:
-        return wilson(k, n)
-    if groups == 1 or k in (0, n):
-        return wilson(round(k / n * groups), groups)
-    return cluster_bootstrap(np.asarray(correct, dtype=float), clusters)
+    right, videos = np.asarray(correct, dtype=float), len(set(clusters))
+    if videos == len(right):
+        return wilson(right.sum(), videos)
+    low, high = cluster_bootstrap(right, clusters)
+    return (low, high) if low < high else wilson(right.mean() * videos, videos)
 
 
 # ------------------------------------------------------------------- summaries
@@ -211,7 +212,9 @@ def _cell(records: Sequence[EvalRecord]) -> dict[str, Any]:
     correct = np.array([r["correct"] for r in scored], dtype=bool)
     videos = [r["video"] for r in scored]
     low, high = accuracy_interval(correct, videos) if scored else (None, None)
+    values = np.array([r["value"] for r in scored], dtype=float)
     lengths = np.array([r["length"] for r in answered])
+    cut = np.array([r["stop"] == StopReason.LENGTH for r in answered])
     common = _split(records, lambda r: r["family"]).values()
     majority = sum(max(Counter(r["answer"] for r in rows).values()) for rows in common)
     return {
@@ -225,12 +228,10 @@ def _cell(records: Sequence[EvalRecord]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "at_least": int(correct.sum()) / len(records),
-        "value": float(np.mean([r["value"] for r in scored])) if scored else None,
+        "value": float(values.mean()) if scored else None,
         "majority": majority / len(records),
         "length": {"mean": float(lengths.mean()), "max": int(lengths.max())} if answered else None,
-        "truncated": float(np.mean([r["stop"] == StopReason.LENGTH for r in answered]))
-        if answered
-        else None,
+        "truncated": float(cut.mean()) if answered else None,
     }
 
 

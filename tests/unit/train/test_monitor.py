@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from kinograd import records
+from kinograd.config.schema import DataConfig, ModelConfig, RlConfig, RlRecipe, RunConfig
+from kinograd.train.monitor import RunFolder
+from kinograd.types import (
+    Clip,
+    Cut,
+    Example,
+    Group,
+    Kind,
+    Media,
+    MediaType,
+    Rollout,
+    Score,
+    StopReason,
+    Unscored,
+    UsageError,
+    View,
+    ViewKind,
+)
+
+
+def _recipe(folder: Path, steps: int = 10) -> RlRecipe:
+    return RlRecipe(
+        run=RunConfig(dir=str(folder)),
+        model=ModelConfig(path="tiny"),
+        data=DataConfig(train=["a.jsonl"]),
+        rl=RlConfig(steps=steps),
+    )
+
+
+def _group(view: View = View(), twin: Group | None = None) -> Group:
+    media = (Media(MediaType.VIDEO, Cut.whole("a.mp4")),)
+    example = Example("e1", Kind.MULTIPLE_CHOICE, "Which?", "B", media, ("x", "y"), source="s")
+    ids = np.arange(3)
+    rollouts = (
+        Rollout(ids, np.zeros(3, np.float32), "<answer>B</answer>", StopReason.END),
+        Rollout(ids[:2], np.zeros(2, np.float32), "hm", StopReason.LENGTH),
+    )
+    scores = (
+        Score(2.0, {"accuracy": 1.0, "format": 1.0}, correct=True),
+        Score.none(Unscored.TRUNCATED, "no answer", format=float("nan")),
+    )
+    return Group(example, view, rollouts, scores, twin)
+
+
+def _clip(frames: int, height: int = 56, width: int = 56) -> Clip:
+    levels = np.linspace(0, 255, frames).astype(np.uint8)
+    pixels = np.broadcast_to(levels[:, None, None, None], (frames, 3, height, width)).copy()
+    return Clip(pixels, np.arange(frames) / 2.0, 2.0, 2.0, frames / 2)
+
+
+def test_a_new_folder_says_where_it_came_from(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "a"
+    recipe = _recipe(folder)
+    with RunFolder.open(recipe, folder, data_hashes={"a.jsonl": "00ff"}) as run:
+        assert not run.resumed
+    assert yaml.safe_load((folder / "recipe.yaml").read_text()) == recipe.model_dump(mode="json")
+    (start,) = json.loads((folder / "env.json").read_text())["starts"]
+    assert start["data"] == {"a.jsonl": "00ff"}
+    assert start["packages"]["torch"] == torch.__version__
+    assert start["cpu"]["threads"] == torch.get_num_threads()
+
+
+def test_the_same_recipe_resumes_even_in_a_moved_folder(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    RunFolder.open(_recipe(before), before).close()
+    before.rename(after)
+    with RunFolder.open(_recipe(after), after) as run:
+        assert run.resumed
+    assert len(json.loads((after / "env.json").read_text())["starts"]) == 2
+
+
+def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
+    RunFolder.open(_recipe(tmp_path / "r"), tmp_path / "r").close()
+    kept = {p: p.read_bytes() for p in (tmp_path / "r").iterdir()}
+    other = RlRecipe.model_validate(
+        _recipe(tmp_path / "r", steps=11).model_dump() | {"algo": {"type": "t_grpo"}}
+    )
+    with pytest.raises(UsageError) as caught:
+        RunFolder.open(other, tmp_path / "r")
+    text = str(caught.value)
+    assert "rl.steps: 10 there, 11 now" in text
+    assert 'algo.type: "grpo" there, "t_grpo" now' in text
+    assert "algo.alpha: <absent> there, 0.3 now" in text
+    assert "run.dir" in text.splitlines()[-1]
+    assert {p: p.read_bytes() for p in (tmp_path / "r").iterdir()} == kept
+
+
+@pytest.mark.parametrize("content", ["notes.txt", "recipe.yml", "checkpoints"])
+def test_a_folder_of_other_things_is_refused_untouched(tmp_path: Path, content: str) -> None:
+    (tmp_path / content).write_text("mine")
+    with pytest.raises(UsageError, match="not a run folder"):
+        RunFolder.open(_recipe(tmp_path), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [content]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        RunFolder.open(_recipe(tmp_path / "f"), tmp_path / "f")
+
+
+def test_a_run_killed_before_its_recipe_was_written_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".recipe.yaml.tmp").write_text("name")
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        assert not run.resumed
+
+
+def test_a_second_writer_is_refused_until_the_first_dies(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from kinograd.config.schema import RlRecipe\n"
+        "from kinograd.train.monitor import RunFolder\n"
+        "recipe = RlRecipe.model_validate_json(sys.argv[2])\n"
+        "run = RunFolder.open(recipe, Path(sys.argv[1])); print('open', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), _recipe(tmp_path).model_dump_json()]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "open\n"
+    with pytest.raises(UsageError, match="another process"):
+        RunFolder.open(_recipe(tmp_path), tmp_path)
+    first.kill()
+    first.communicate()
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        assert run.resumed
+
+
+def test_metrics_hold_any_scalar_and_show_what_is_not_finite(tmp_path: Path) -> None:
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        run.log(1, loss=torch.tensor(0.5), lr=np.float32(0.25), n=3, **{"time/rollout_s": 1.5})
+        run.log(2, loss=torch.tensor(float("nan")), lr=float("inf"))
+        with pytest.raises(TypeError, match="list"):
+            run.log(3, loss=[1.0])
+        with pytest.raises(ValueError, match="taken by the record"):
+            run.log(3, **{"nonfinite": 1.0, "time": 2})
+    first, second = records.read(tmp_path / "metrics.jsonl")
+    assert first.pop("time") > 0
+    assert first == {"step": 1, "loss": 0.5, "lr": 0.25, "n": 3, "time/rollout_s": 1.5}
+    assert second["loss"] is None
+    assert second["nonfinite"] == {"loss": "nan", "lr": "inf"}
+
+
+def test_rollouts_keep_what_was_seen_said_and_why_it_has_no_score(tmp_path: Path) -> None:
+    twin = _group(View(ViewKind.SHUFFLED))
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        strip = run.strip(_clip(4), View())
+        groups = [_group(twin=twin), _group()]
+        run.rollouts(5, groups, [np.array([0.5, np.nan]), None], {("e1", "ordered"): [strip]})
+    rows = records.read(tmp_path / "rollouts" / "step-5.jsonl")
+
+    keys = [(r["group"], r["view"], r["rollout"], r["advantage"]) for r in rows]
+    assert keys == [
+        (0, "ordered", 0, 0.5),
+        (0, "ordered", 1, None),
+        (0, "shuffled", 0, None),
+        (0, "shuffled", 1, None),
+        (1, "ordered", 0, None),
+        (1, "ordered", 1, None),
+    ]
+    assert rows[0] == {
+        "step": 5,
+        "group": 0,
+        "view": "ordered",
+        "rollout": 0,
+        "id": "e1",
+        "kind": "multiple_choice",
+        "source": "s",
+        "question": "Which?",
+        "options": ["x", "y"],
+        "gold": "B",
+        "text": "<answer>B</answer>",
+        "parts": {"accuracy": 1.0, "format": 1.0},
+        "value": 2.0,
+        "unscored": None,
+        "correct": True,
+        "detail": "",
+        "advantage": 0.5,
+        "length": 3,
+        "stop": "end",
+        "strips": [strip],
+    }
+    assert rows[1]["value"] is None
+    assert rows[1]["unscored"] == "truncated"
+    assert rows[1]["parts"] == {"format": None}
+    assert rows[2]["strips"] == []
+
+
+def test_groups_and_advantages_must_match(tmp_path: Path) -> None:
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        with pytest.raises(ValueError, match="zip"):
+            run.rollouts(1, [_group()], [])
+        with pytest.raises(ValueError, match="zip"):
+            run.rollouts(1, [_group()], [[0.0]])
+
+
+def test_a_strip_shows_evenly_chosen_frames_once(tmp_path: Path) -> None:
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        name = run.strip(_clip(17), View(ViewKind.SHUFFLED), frames=5)
+        assert run.strip(_clip(17), View(ViewKind.SHUFFLED), frames=5) == name
+        assert run.strip(_clip(3), View(), frames=5) != name
+        tall = run.strip(_clip(2, height=360, width=640), View())
+    assert name.startswith("shuffled-")
+    assert len(list((tmp_path / "strips").iterdir())) == 3
+    picture = Image.open(tmp_path / "strips" / name)
+    assert picture.size == (5 * 56, 56)
+    centres = [picture.getpixel((28 + 56 * i, 28))[0] for i in range(5)]
+    assert centres == pytest.approx([0, 63.75, 127.5, 191.25, 255], abs=3)
+    assert Image.open(tmp_path / "strips" / tall).size == (320, 90)
+
+
+def test_quarantine_names_an_example_once_across_resumes(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+            run.quarantine("e1", "decode", "no video stream")
+            run.quarantine("e1", "decode", "no video stream")
+            run.quarantine("e1", "too_long")
+    rows = records.read(tmp_path / "quarantine.jsonl")
+    assert [(r["id"], r["reason"]) for r in rows] == [("e1", "decode"), ("e1", "too_long")]
+
+
+def test_going_back_to_a_checkpoint_leaves_nothing_double(tmp_path: Path) -> None:
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        for step in range(1, 6):
+            run.log(step, loss=1.0 / step)
+            run.rollouts(step, [_group()], [None])
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 6, "lo')
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        run.truncate_to(3)
+        run.log(4, loss=0.25)
+    assert [r["step"] for r in records.read(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    left = sorted(p.name for p in (tmp_path / "rollouts").iterdir())
+    assert left == ["step-1.jsonl", "step-2.jsonl", "step-3.jsonl"]
