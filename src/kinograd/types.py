@@ -108,7 +108,8 @@ class VideoSpec:
     Either ``fps`` (with ``min_frames``/``max_frames``) or ``nframes``. Pixel limits
     are per frame, before rounding to ``size_factor`` (patch x merge, set by the model:
     28 for Qwen2-VL and Qwen2.5-VL, 32 for Qwen3-VL). ``total_pixels`` limits
-    frames x pixels / frame_factor over the clip, as qwen-vl-utils does.
+    frames x pixels / frame_factor over the clip, as qwen-vl-utils does. Images have
+    limits of their own; None means the video's.
 
     Raises:
         ValueError: if the numbers contradict each other.
@@ -124,6 +125,8 @@ class VideoSpec:
     frame_factor: int = 2
     size_factor: int = 28
     resample: str = "bicubic"  # bicubic | bilinear | area | lanczos
+    image_min_pixels: int | None = None
+    image_max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if (self.fps is None) == (self.nframes is None):
@@ -140,10 +143,19 @@ class VideoSpec:
             raise ValueError(
                 f"need 1 <= min_pixels <= max_pixels, not {self.min_pixels}, {self.max_pixels}"
             )
+        low, high = self.image_pixels
+        if not 1 <= low <= high:
+            raise ValueError(f"need 1 <= image_min_pixels <= image_max_pixels, not {low}, {high}")
         if self.frame_factor < 1 or self.size_factor < 1:
             raise ValueError("frame_factor and size_factor must be at least 1")
         if self.resample not in ("bicubic", "bilinear", "area", "lanczos"):
             raise ValueError(f"unknown resample {self.resample!r}")
+
+    @property
+    def image_pixels(self) -> tuple[int, int]:
+        """Least and most pixels of an image."""
+        low, high = self.image_min_pixels, self.image_max_pixels
+        return self.min_pixels if low is None else low, self.max_pixels if high is None else high
 
     def for_model(self, size_factor: int) -> VideoSpec:
         """The same contract on another model's patch grid."""
@@ -302,12 +314,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class JudgeRequest:
-    """One answer to be judged against its reference. ``candidate`` is the <answer> span only."""
+    """One answer to be judged against its reference. ``candidate`` is the <answer> span only.
+
+    ``events``: the reference's events where the data carries them (DREAM-1K's
+    ``extra.events``); without them a caption judge extracts them once.
+    """
 
     kind: Kind
     question: str
     reference: str
     candidate: str
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,13 @@ _PATCH = 28 * 28
 # (vision_process.py: ``max(..., int(min_pixels * 1.05))``), which can add a patch row.
 _AT_LEAST_128 = int(128 * _PATCH * 1.05)
 
-_VIDEO_R1 = {"fps": 2.0, "min_frames": 4, "min_pixels": 128 * _PATCH}
+_VIDEO_R1 = {
+    "fps": 2.0,
+    "min_frames": 4,
+    "min_pixels": 128 * _PATCH,
+    "image_min_pixels": 4 * _PATCH,
+    "image_max_pixels": 256 * _PATCH,
+}
 # Both projects sample at 2 frames per second first and pick 16 of those; a uniform choice
 # of 16 differs by less than half a second of film.
 _SIXTEEN = {
@@ -22,6 +28,8 @@ _SIXTEEN = {
     "nframes": 16,
     "min_pixels": 128 * _PATCH,
     "max_pixels": 196 * _PATCH,
+    "image_min_pixels": 4 * _PATCH,
+    "image_max_pixels": 16384 * _PATCH,
 }
 
 VIDEO_PRESETS: dict[str, dict[str, Any]] = {
@@ -39,5 +47,7 @@ VIDEO_PRESETS: dict[str, dict[str, Any]] = {
         "min_pixels": 128 * _PATCH,
         "max_pixels": 768 * _PATCH,
         "total_pixels": int(128000 * _PATCH * 0.9),
+        "image_min_pixels": 4 * _PATCH,
+        "image_max_pixels": 16384 * _PATCH,
     },
 }

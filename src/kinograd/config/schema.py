@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from kinograd.config.presets import VIDEO_PRESETS
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.section import Fraction, Positive, Section
-from kinograd.types import VideoSpec
+from kinograd.config.video import VideoConfig
 
 # ---------------------------------------------------------------- model, data
 
@@ -47,50 +46,6 @@ class DataConfig(Section):
     """Share of examples that may fail to decode before the run stops."""
 
 
-class VideoConfig(Section):
-    preset: str | None = None
-    """A published sampling contract; the keys below change single numbers of it."""
-    fps: float | None = None
-    nframes: int | None = None
-    min_frames: int | None = None
-    max_frames: int | None = None
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    total_pixels: int | None = None
-    resample: Literal["bicubic", "bilinear", "area", "lanczos"] = "bicubic"
-    resize: Literal["decode", "torch"] = "decode"
-    """``decode`` scales in the decoder; ``torch`` gives the Hugging Face processors' pixels."""
-    on_damage: Literal["error", "partial"] = "error"
-    workers: int = 1
-    """Decoder processes that work ahead of the step; 0 decodes in this process."""
-    timeout_s: float = 120.0
-    max_duration_s: float = 4 * 3600.0
-    max_source_pixels: int = 8192 * 8192
-    max_source_bytes: int = 32 << 30
-    cache_dir: str | None = None
-    """Where decoded clips are kept; null keeps them in memory for the run only."""
-    cache_gb: float = 20.0
-    cache_frames: Literal["raw", "jpeg"] = "raw"
-
-    @model_validator(mode="after")
-    def _valid(self) -> VideoConfig:
-        if self.preset is not None and self.preset not in VIDEO_PRESETS:
-            raise ValueError(f"unknown preset {self.preset!r}; one of {', '.join(VIDEO_PRESETS)}")
-        self.spec()
-        return self
-
-    def spec(self, size_factor: int = 28) -> VideoSpec:
-        """The sampling contract on a model's patch grid."""
-        values: dict[str, Any] = dict(VIDEO_PRESETS[self.preset]) if self.preset else {}
-        keys = ("min_frames", "max_frames", "min_pixels", "max_pixels", "total_pixels")
-        values |= {k: getattr(self, k) for k in keys if getattr(self, k) is not None}
-        if self.nframes is not None:
-            values |= {"nframes": self.nframes, "fps": self.fps}
-        elif self.fps is not None:
-            values |= {"fps": self.fps, "nframes": None}
-        return VideoSpec(**values, resample=self.resample, size_factor=size_factor)
-
-
 class PromptConfig(Section):
     template: Literal["video_r1", "open_r1_video", "vidbridge", "dvd_counting", "plain"] = "video_r1"
     mode: Literal["reason", "direct"] = "reason"
@@ -104,24 +59,29 @@ class PromptConfig(Section):
 
 class OpenAIJudge(Section):
     type: Literal["openai"] = "openai"
-    urls: list[str]
+    urls: Annotated[list[str], Field(min_length=1)]
+    """OpenAI-compatible endpoints that serve the same model, ``http://127.0.0.1:8000/v1``."""
     model: str
     api_key_env: str = "KINOGRAD_JUDGE_KEY"
     max_concurrency: Positive = 32
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    timeout_s: float = 60.0
-    max_retries: int = 6
-    deadline_s: float = 180.0
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(60.0, gt=0)
+    max_retries: int = Field(6, ge=0)
+    deadline_s: float = Field(180.0, gt=0)
+    """For one request, all its attempts and waits together, from the first attempt on."""
     verdict: Literal["auto", "choice", "regex", "json_schema", "text"] = "auto"
     expected_score: bool = False
     """Weigh the labels by their log-probabilities instead of taking the likeliest."""
     prompts: Literal["default", "published"] = "default"
+    precision: Literal["entailment", "entailment_or_neutral"] = "entailment"
+    """Predicted events that count as right for AutoDQ's precision (published: entailment)."""
     cache: str | None = None
-    """SQLite file of verdicts at temperature 0."""
+    """SQLite file of replies at temperature 0; null keeps them in memory for the run only."""
     max_failure_rate: Fraction = 0.2
     """Above this share of failures in a window the run pauses, retries, then stops."""
     window: Positive = 64
+    pauses_s: list[float] = [30.0, 60.0, 120.0]
     max_candidate_chars: Positive = 4000
 
 
@@ -224,6 +184,8 @@ class SftConfig(Section):
     steps: Positive | None = None
     epochs: float | None = None
     batch_size: Positive = 32
+    aggregate: Literal["sequence_mean", "token_mean"] = "token_mean"
+    """Mean over all response tokens of a batch, or over each response first."""
 
     @model_validator(mode="after")
     def _one(self) -> SftConfig:

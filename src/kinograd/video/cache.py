@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinograd.config.schema import VideoConfig
+from kinograd.config.video import VideoConfig
 from kinograd.types import Clip, Media
 from kinograd.video.decode import decode
 from kinograd.video.faults import ClipError

@@ -22,7 +22,7 @@ from kinograd.video.scale import Scaler, rotate
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from kinograd.config.schema import VideoConfig
+    from kinograd.config.video import VideoConfig
 
 __all__ = ["ClipError", "ClipFault", "clip_from_frames", "decode", "probe"]
 
@@ -43,7 +43,7 @@ def probe(file: str | Path, config: VideoConfig | None = None) -> Source:
     Raises:
         ClipError: if it cannot be read or breaks a limit of ``config``.
     """
-    from kinograd.config.schema import VideoConfig
+    from kinograd.config.video import VideoConfig
 
     config = config or VideoConfig()
     path = Path(file)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
-    from kinograd.config.schema import VideoConfig
+    from kinograd.config.video import VideoConfig
 
 # Demuxers for single local files. Playlists (hls, dash, concat) are left out: a file
 # named .mp4 must not be able to name other files or addresses.

@@ -1,0 +1,77 @@
+"""The video section of a recipe: what a model sees of a clip, and how it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from kinograd.config.presets import VIDEO_PRESETS
+from kinograd.config.section import Positive, Section
+from kinograd.types import VideoSpec
+
+_SPEC_KEYS = (
+    "min_frames",
+    "max_frames",
+    "min_pixels",
+    "max_pixels",
+    "total_pixels",
+    "image_min_pixels",
+    "image_max_pixels",
+)
+
+
+class VideoConfig(Section):
+    preset: str | None = None
+    """A published sampling contract; the keys below change single numbers of it."""
+    fps: float | None = None
+    nframes: int | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    image_min_pixels: int | None = None
+    image_max_pixels: int | None = None
+    resample: Literal["bicubic", "bilinear", "area", "lanczos"] = "bicubic"
+    resize: Literal["decode", "torch"] = "decode"
+    """``decode`` scales in the decoder; ``torch`` gives the Hugging Face processors' pixels."""
+    on_damage: Literal["error", "partial"] = "error"
+    """``partial`` uses a damaged or truncated file up to its first fault."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Decoder processes that work ahead of the step; 0 decodes in this process, untimed."""
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """Longest time for one clip; its worker is then ended and the clip has failed."""
+    max_duration_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    max_source_pixels: Positive = 8192 * 8192
+    max_source_bytes: Positive = 32 << 30
+    allow_urls: bool = False
+    """Download http(s) media once into ``cache_dir``; otherwise URLs are refused."""
+    cache_dir: str | None = None
+    """Where decoded clips are kept; null keeps them in memory for the run only."""
+    cache_gb: Annotated[float, Field(gt=0)] = 20.0
+    cache_frames: Literal["raw", "jpeg"] = "raw"
+    """``jpeg`` is an eighth of the size and not exact (quality 95)."""
+    memory_gb: Annotated[float, Field(gt=0)] = 2.0
+    """Decoded clips held in memory where there is no ``cache_dir``."""
+
+    @model_validator(mode="after")
+    def _valid(self) -> VideoConfig:
+        if self.preset is not None and self.preset not in VIDEO_PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; one of {', '.join(VIDEO_PRESETS)}")
+        if self.resize == "torch" and self.resample not in ("bicubic", "bilinear"):
+            raise ValueError("resize: torch knows the resamplings bicubic and bilinear")
+        if self.allow_urls and self.cache_dir is None:
+            raise ValueError("allow_urls needs cache_dir, where downloads are kept")
+        self.spec()
+        return self
+
+    def spec(self, size_factor: int = 28) -> VideoSpec:
+        """The sampling contract on a model's patch grid."""
+        values: dict[str, Any] = dict(VIDEO_PRESETS[self.preset]) if self.preset else {}
+        values |= {k: getattr(self, k) for k in _SPEC_KEYS if getattr(self, k) is not None}
+        if self.nframes is not None:
+            values |= {"nframes": self.nframes, "fps": self.fps}
+        elif self.fps is not None:
+            values |= {"fps": self.fps, "nframes": None}
+        return VideoSpec(**values, resample=self.resample, size_factor=size_factor)
