@@ -22,7 +22,7 @@ LEVELS = {
     for level, names in enumerate(
         [
             ("types", "keys"),
-            ("config", "records"),
+            ("config", "records", "progress"),
             ("video", "rewards", "judge", "algo"),
             ("data", "models"),
             ("rollout",),
