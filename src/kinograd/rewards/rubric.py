@@ -1,0 +1,258 @@
+"""One response graded: format, task reward and their combination, as pure functions.
+
+A Score is unscored if anything it needs is: a judge that did not answer, a reference that
+its grader cannot read, a formula that cannot be evaluated. An answer that cannot be read is
+the model's own doing and scores 0; the part ``answered`` tells it from a wrong answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from kinograd.config.rewards import RewardConfig, RewardMode
+from kinograd.rewards import published, text
+from kinograd.rewards.caption import keyword_reward, published_keyword_reward
+from kinograd.rewards.choice import read_choice
+from kinograd.rewards.consistency import is_consistent
+from kinograd.rewards.extract import (
+    answer_span,
+    has_format,
+    published_format,
+    think_span,
+    untagged,
+)
+from kinograd.rewards.numeric import read_quantity, relative_error, same_number
+from kinograd.rewards.symbolic import SymbolicError
+from kinograd.types import JudgeRequest, Kind, Score, Unscored, UsageError, Verdict
+
+JUDGED = published.JUDGED
+_HIGHEST = {Kind.DARK_EVENT: 2.0, Kind.MIX_VID: 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How well the question was answered, without regard to format.
+
+    Attributes:
+        accuracy: the grader's own scale: 0-1, dark_event 0-2, caption recall + alpha x precision.
+        extra: what is added to the accuracy (a caption's keywords).
+        parts: further figures for the record.
+        detail: what was read, for people.
+    """
+
+    accuracy: float
+    extra: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    detail: str = ""
+
+
+@cache
+def config_for(mode: RewardMode) -> RewardConfig:
+    """The reward section that a mode's source uses."""
+    return RewardConfig(mode=mode)
+
+
+def grade_text(
+    kind: Kind,
+    completion: str,
+    solution: str,
+    options: Sequence[str] = (),
+    mode: RewardMode = "default",
+    *,
+    verdict: Verdict | None = None,
+) -> Score:
+    """Grade one response by the rules of ``mode`` with that mode's format and combination.
+
+    Args:
+        solution: gold answer; bare, or in ``<answer>`` tags.
+        verdict: what a judge said; dark_event, mix_vid and caption are unscored without one.
+
+    Raises:
+        UsageError: the mode has no rule for this kind.
+    """
+    return grade(kind, completion, solution, options, config_for(mode), verdict=verdict)
+
+
+def grade(
+    kind: Kind,
+    completion: str,
+    solution: str,
+    options: Sequence[str],
+    config: RewardConfig,
+    *,
+    verdict: Verdict | None = None,
+    accuracy: float | None = None,
+) -> Score:
+    """Grade one response by the rules of a recipe; ``grade_text`` is the short form.
+
+    Args:
+        accuracy: a custom reward that stands in for the grader of the kind.
+    """
+    formatted = float(matches_format(completion, config))
+    if accuracy is None:
+        graded = _task(kind, completion, solution, options, config, verdict)
+    else:
+        graded = Task(accuracy)
+    if isinstance(graded, Score):
+        parts = dict(graded.parts) | ({} if config.format == "off" else {"format": formatted})
+        return Score.none(graded.unscored or Unscored.GRADER_ERROR, graded.detail, **parts)
+    parts = {"accuracy": graded.accuracy, **graded.parts}
+    task, solved = graded.accuracy + graded.extra, graded.accuracy > config.correct_threshold
+    if parts.get("consistency") == 0.0:
+        task, solved = 0.0, False
+    if config.format == "off":
+        value = task
+    else:
+        parts["format"] = formatted
+        value = formatted * task if config.combine == "product" else task + formatted
+    return Score(value, parts, None, solved, graded.detail)
+
+
+def matches_format(completion: str, config: RewardConfig) -> bool:
+    """Whether the response has the demanded tags; always true with ``format: off``."""
+    if config.format == "off":
+        return True
+    check = has_format if config.mode == "default" else published_format
+    return check(completion, config.format)
+
+
+def judge_request(
+    kind: Kind, question: str, completion: str, solution: str, config: RewardConfig
+) -> JudgeRequest | None:
+    """What a judge is asked about a response; None if there is no answer to judge."""
+    if config.mode == "default":
+        answer = _given(completion, config) or ""
+        reference = bare(solution)
+    else:
+        answer, reference = published.judged_texts(completion, solution)
+    return JudgeRequest(kind, question, reference, answer) if answer else None
+
+
+def check_answer(kind: Kind, answer: str, options: Sequence[str] = ()) -> str | None:
+    """Why a gold answer fails its own grader; None if it passes.
+
+    Kinds that need a judge pass with any answer.
+    """
+    if kind in JUDGED:
+        return None if answer.strip() else "the answer is empty"
+    score = grade_text(kind, f"<think></think><answer>{answer}</answer>", answer, options)
+    if score.unscored:
+        return score.detail
+    return None if score.parts["accuracy"] == 1.0 else f"graded {score.parts['accuracy']:g}, not 1"
+
+
+def bare(solution: str) -> str:
+    """A gold answer without ``<answer>`` tags."""
+    found = answer_span(solution)
+    return solution.strip() if found is None else found
+
+
+# ---------------------------------------------------------------- task rewards
+
+
+def _task(
+    kind: Kind,
+    completion: str,
+    solution: str,
+    options: Sequence[str],
+    config: RewardConfig,
+    verdict: Verdict | None,
+) -> Task | Score:
+    if config.mode != "default":
+        if not published.has_rule(config.mode, kind):
+            raise UsageError(f"mode {config.mode} has no rule for the kind {kind.value}")
+        if kind in JUDGED and config.mode == "published:vidbridge":
+            answer = published.judged_texts(completion, solution)[0]
+            return _judged(kind, answer, config, verdict)
+        return Task(published.accuracy(config.mode, kind, completion, solution))
+    gold, answer = bare(solution), _given(completion, config)
+    if not gold:
+        return Score.none(Unscored.EMPTY, "the reference answer is empty")
+    if kind in JUDGED:
+        return _judged(kind, answer or "", config, verdict)
+    try:
+        graded = _ruled(kind, answer or "", gold, options)
+        if config.consistency and isinstance(graded, Task) and answer:
+            agrees = is_consistent(kind, think_span(completion), answer, options)
+            if agrees is not None:
+                parts = {**graded.parts, "consistency": float(agrees)}
+                return Task(graded.accuracy, graded.extra, parts, graded.detail)
+    except SymbolicError as error:
+        return Score.none(Unscored.GRADER_ERROR, str(error))
+    return graded
+
+
+def _given(completion: str, config: RewardConfig) -> str | None:
+    span = answer_span(completion)
+    return untagged(completion) if span is None and config.format == "off" else span
+
+
+def _ruled(kind: Kind, answer: str, gold: str, options: Sequence[str]) -> Task | Score:
+    match kind:
+        case Kind.MULTIPLE_CHOICE:
+            wanted, given = read_choice(gold, options), read_choice(answer, options)
+            if wanted is None:
+                return _unreadable(gold, "names no option")
+            return _task_of(float(given == wanted), given is not None, given, wanted)
+        case Kind.NUMERICAL | Kind.REGRESSION:
+            number, wanted_number = read_quantity(answer), read_quantity(gold)
+            if wanted_number is None:
+                return _unreadable(gold, "is not one number")
+            if number is None:
+                return _task_of(0.0, False, None, gold)
+            if kind is Kind.NUMERICAL:
+                accuracy = float(same_number(number, wanted_number))
+            else:
+                accuracy = 1 - relative_error(number, wanted_number)
+            return _task_of(accuracy, True, answer, gold)
+        case Kind.OCR:
+            return _task_of(text.transcription_accuracy(answer, gold), bool(answer), answer, gold)
+        case _:
+            if not text.has_words(gold):
+                return _unreadable(gold, "has no words")
+            return _task_of(text.text_overlap(answer, gold), bool(answer), answer, gold)
+
+
+def _unreadable(gold: str, why: str) -> Score:
+    return Score.none(Unscored.PARSE, f"the reference answer {_short(gold)} {why}")
+
+
+def _task_of(accuracy: float, answered: bool, read: str | None, wanted: str) -> Task:
+    seen = _short(read) if answered and read else "no answer"
+    return Task(accuracy, 0.0, {"answered": float(answered)}, f"{seen}, expected {_short(wanted)}")
+
+
+def _short(words: str) -> str:
+    return repr(words if len(words) <= 60 else words[:57] + "...")
+
+
+def _judged(kind: Kind, answer: str, config: RewardConfig, verdict: Verdict | None) -> Task | Score:
+    """A judge's verdict as a task reward; an empty answer needs no judge to be wrong."""
+    if not answer:
+        verdict = Verdict(0.0, {"recall": 0.0, "precision": 0.0}, detail="no answer")
+    if verdict is None:
+        return Score.none(Unscored.JUDGE_UNAVAILABLE, f"no judge was asked about {kind.value}")
+    if verdict.unscored is not None:
+        return Score.none(verdict.unscored, verdict.detail)
+    parts = {"answered": float(bool(answer))} if config.mode == "default" else {}
+    if kind is not Kind.CAPTION:
+        value = verdict.value
+        if value is None or not 0 <= value <= _HIGHEST[kind]:
+            return Score.none(Unscored.JUDGE_UNPARSABLE, f"verdict {value} is out of range")
+        return Task(value, 0.0, parts, verdict.label or verdict.detail)
+    recall, precision = (verdict.parts.get(k, math.nan) for k in ("recall", "precision"))
+    if not (0 <= recall <= 1 and 0 <= precision <= 1):
+        return Score.none(Unscored.JUDGE_UNPARSABLE, f"recall {recall}, precision {precision}")
+    parts |= {"recall": recall, "precision": precision}
+    keywords = 0.0
+    if config.caption_keywords:
+        if config.mode == "default":
+            # Words of order about nothing that happened are no merit.
+            keywords = min(keyword_reward(answer), 0.4 if recall > 0 else 0.0)
+        else:
+            keywords = published_keyword_reward(answer)
+        parts["keywords"] = keywords
+    return Task(recall + config.caption_precision * precision, keywords, parts, verdict.detail)

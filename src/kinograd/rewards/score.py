@@ -1,0 +1,247 @@
+"""Whole groups graded: what a training step and an evaluation call.
+
+All questions to judges, and all asynchronous custom rewards, of one call are under way
+together; results are consumed by index, so the order of arrival changes nothing.
+
+``python -m kinograd.rewards.score`` grades JSON lines from standard input (``lines.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from kinograd.config.rewards import CustomReward, RewardConfig
+from kinograd.rewards import custom, length, published, rubric
+from kinograd.types import (
+    Example,
+    Group,
+    Judge,
+    JudgeRequest,
+    Kind,
+    KinogradError,
+    Rollout,
+    Score,
+    StopReason,
+    Unscored,
+    UsageError,
+    Verdict,
+)
+
+_Custom = float | custom.Failed | None
+
+
+def score_groups(
+    groups: Sequence[Group], config: RewardConfig, judges: Mapping[str, Judge] | None = None
+) -> list[Group]:
+    """The groups with ``scores`` filled in, those of their twins too.
+
+    Args:
+        judges: by name; ``config.judges`` says which kind goes to which.
+
+    Raises:
+        UsageError: see ``check_routing``.
+        KinogradError: a judge gave up on the run, or broke its contract.
+    """
+    judges = judges or {}
+    flat = [g for group in groups for g in (group, group.twin) if g is not None]
+    check_routing({g.example.kind for g in flat}, config, judges)
+    cases = [(g.example, r) for g in flat for r in g.rollouts]
+    settled = [_settled(rollout, config) for _, rollout in cases]
+    live = [i for i, score in enumerate(settled) if score is None]
+    requests = {i: _request(*cases[i], config) for i in live}
+    asked = {i: r for i, r in requests.items() if r is not None}
+    customs = {i: _plain_customs(*cases[i], config) for i in live}
+    verdicts = asyncio.run(_await_all(cases, asked, customs, config, judges))
+    scores = [
+        score or _graded(*cases[i], config, verdicts.get(i), customs[i])
+        for i, score in enumerate(settled)
+    ]
+    return _regroup(groups, scores, config)
+
+
+def check_routing(
+    kinds: Iterable[Kind], config: RewardConfig, judges: Collection[str] | Mapping[str, Judge]
+) -> None:
+    """Refuse a recipe that could not grade these kinds, before anything is sampled.
+
+    Args:
+        judges: the names under the recipe's ``judges``.
+
+    Raises:
+        UsageError: a kind without a rule or a judge, a judge that does not exist, or a
+            custom reward that cannot be imported.
+    """
+    for reward in config.custom:
+        custom.load(reward)
+    for kind, name in config.judges.items():
+        if kind not in published.JUDGED:
+            known = ", ".join(sorted(published.JUDGED))
+            raise UsageError(f"reward.judges: {kind!r} is not one of {known}")
+        if name not in judges:
+            raise UsageError(f"reward.judges.{kind}: no judge {name!r} under judges")
+    if _replacement(config) is not None:
+        return
+    for kind in sorted(set(kinds)):
+        if kind not in published.KINDS[config.mode]:
+            raise UsageError(f"reward.mode {config.mode} has no rule for the kind {kind.value}")
+        if kind in published.JUDGED and kind not in config.judges:
+            raise UsageError(
+                f"examples of kind {kind.value} need a judge: set reward.judges.{kind.value} to "
+                f"the name of one under judges ({', '.join(sorted(judges)) or 'there is none'})"
+            )
+
+
+def _settled(rollout: Rollout, config: RewardConfig) -> Score | None:
+    """The Score of a rollout that needs no grading."""
+    if len(rollout.token_ids) == 0:
+        return Score.none(Unscored.EMPTY, "nothing was generated")
+    if rollout.stop is StopReason.LENGTH and config.truncated != "score":
+        if config.truncated == "mask":
+            return Score.none(Unscored.TRUNCATED, "cut by the token budget")
+        parts = {"accuracy": 0.0} | ({} if config.format == "off" else {"format": 0.0})
+        return Score(0.0, parts, detail="cut by the token budget")
+    return None
+
+
+# -------------------------------------------------------- judges, custom rewards
+
+
+def _request(example: Example, rollout: Rollout, config: RewardConfig) -> JudgeRequest | None:
+    if example.kind not in published.JUDGED or _replacement(config) is not None:
+        return None
+    return rubric.judge_request(
+        example.kind, example.question, rollout.text, example.answer, config
+    )
+
+
+def _plain_customs(example: Example, rollout: Rollout, config: RewardConfig) -> dict[str, _Custom]:
+    """Outside of the event loop: a plain function may run a loop of its own."""
+    return {
+        reward.part: custom.call(reward, example, rollout)
+        for reward in config.custom
+        if not custom.is_async(custom.load(reward))
+    }
+
+
+async def _await_all(
+    cases: Sequence[tuple[Example, Rollout]],
+    requests: Mapping[int, JudgeRequest],
+    customs: dict[int, dict[str, _Custom]],
+    config: RewardConfig,
+    judges: Mapping[str, Judge],
+) -> dict[int, Verdict]:
+    """Verdicts by index of the case; results of ``async`` customs are added to ``customs``."""
+
+    async def one(i: int, reward: CustomReward) -> None:
+        customs[i][reward.part] = await custom.call_async(reward, *cases[i])
+
+    by_judge: dict[str, dict[int, JudgeRequest]] = {}
+    for i, request in requests.items():
+        by_judge.setdefault(config.judges[request.kind], {})[i] = request
+    rewards = [r for r in config.custom if custom.is_async(custom.load(r))]
+    answers, *_ = await asyncio.gather(
+        asyncio.gather(*(_ask(name, judges[name], asked) for name, asked in by_judge.items())),
+        *(one(i, reward) for i in customs for reward in rewards),
+    )
+    return {i: verdict for answer in answers for i, verdict in answer.items()}
+
+
+async def _ask(name: str, judge: Judge, requests: Mapping[int, JudgeRequest]) -> dict[int, Verdict]:
+    """Equal requests are asked once: rollouts of a group often give the same answer."""
+    distinct = list(dict.fromkeys(requests.values()))
+    verdicts = await judge.judge(distinct)
+    if len(verdicts) != len(distinct):
+        raise KinogradError(f"judge {name!r}: {len(verdicts)} verdicts for {len(distinct)} answers")
+    by_request = dict(zip(distinct, verdicts, strict=True))
+    return {i: by_request[request] for i, request in requests.items()}
+
+
+def _replacement(config: RewardConfig) -> CustomReward | None:
+    return next((c for c in config.custom if c.replaces == "accuracy"), None)
+
+
+# ------------------------------------------------------------------- combining
+
+
+def _graded(
+    example: Example,
+    rollout: Rollout,
+    config: RewardConfig,
+    verdict: Verdict | None,
+    customs: Mapping[str, _Custom],
+) -> Score:
+    failures = [r.detail for r in customs.values() if isinstance(r, custom.Failed)]
+    if failures:
+        return Score.none(Unscored.GRADER_ERROR, failures[0])
+    replacement, accuracy = _replacement(config), None
+    if replacement is not None:
+        accuracy = customs[replacement.part]
+        if not isinstance(accuracy, float):
+            return Score.none(Unscored.GRADER_ERROR, f"{replacement.target} returned None")
+    score = rubric.grade(
+        example.kind, rollout.text, example.answer, example.options, config,
+        verdict=verdict, accuracy=accuracy,
+    )  # fmt: skip
+    added = {
+        reward.part: (result, reward.weight * result)
+        for reward in config.custom
+        if reward is not replacement and isinstance(result := customs[reward.part], float)
+    }
+    return _add(score, {k: raw for k, (raw, _) in added.items()}, sum(w for _, w in added.values()))
+
+
+def _regroup(groups: Sequence[Group], scores: list[Score], config: RewardConfig) -> list[Group]:
+    left = iter(scores)
+
+    def filled(group: Group) -> Group:
+        own = [next(left) for _ in group.rollouts]
+        own = [
+            _shaped(s, r, sum(s.correct for s in own), config)
+            for s, r in zip(own, group.rollouts, strict=True)
+        ]
+        return replace(group, scores=tuple(own))
+
+    result = []
+    for group in groups:
+        main = filled(group)
+        result.append(replace(main, twin=filled(group.twin)) if group.twin else main)
+    return result
+
+
+def _shaped(score: Score, rollout: Rollout, correct: int, config: RewardConfig) -> Score:
+    """Parts that depend on the tokens or on the group."""
+    parts = {}
+    tokens = len(rollout.token_ids)
+    if rule := config.length_bonus:
+        parts["length"] = length.length_bonus(tokens, score.correct, correct, rule)
+    if rule := config.overlong:
+        parts["overlong"] = length.overlong_penalty(tokens, rule)
+    if rule := config.repetition:
+        parts["repetition"] = length.repetition_penalty(rollout.token_ids, rule)
+    return _add(score, parts, sum(parts.values()))
+
+
+def _add(score: Score, parts: Mapping[str, float], total: float) -> Score:
+    value = None if score.value is None else score.value + total
+    return replace(score, value=value, parts={**score.parts, **parts}) if parts else score
+
+
+def _command() -> int:
+    from kinograd.rewards import lines
+
+    argparse.ArgumentParser(
+        prog="python -m kinograd.rewards.score",
+        description=lines.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
+    return lines.main(stdin, sys.stdout, sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(_command())

@@ -1,0 +1,64 @@
+"""Child process that runs math-verify: one JSON request per line in, one answer per line out.
+
+A script of its own, so that it loads nothing of this package. sympy may compute for ever or
+fill the memory on a short text (``9**9**9``), inside C code that no Python signal can
+interrupt. Here the kernel ends it: an address-space limit, and a CPU timer per request whose
+signal kills, so that not even an orphan runs on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import signal
+import sys
+from typing import Any
+
+MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 20.0  # above math-verify's own limits: two parses and one comparison of 5 s
+
+
+def equivalent(content: str, solution: str) -> bool:
+    """What the released graders call: the candidate as *gold*, both texts whole."""
+    from math_verify import parse, verify
+
+    return float(verify(parse(content), parse(solution))) > 0
+
+
+def value(text: str) -> float | None:
+    """Value of a LaTeX formula; None if it is not one real number."""
+    from math_verify import LatexExtractionConfig, parse
+
+    found = parse(f"${text}$", [LatexExtractionConfig()], fallback_mode="no_fallback")
+    if not found or not getattr(found[0], "is_number", False):
+        return None
+    number = complex(found[0].evalf(17))
+    return number.real if number.imag == 0 and abs(number.real) < 1e300 else None
+
+
+def _answer(request: dict[str, Any]) -> Any:
+    if request["operation"] == "equivalent":
+        return equivalent(request["content"], request["solution"])
+    return value(request["text"])
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable(logging.CRITICAL)  # math-verify warns about every time-out
+    import math_verify  # noqa: F401 -- loaded before we say that we are ready
+
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        try:
+            reply = {"result": _answer(json.loads(line))}
+        except Exception as error:  # noqa: BLE001 -- foreign code
+            reply = {"error": type(error).__name__}
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    main()
