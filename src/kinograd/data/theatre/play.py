@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -84,9 +85,18 @@ def choose(
     Returns:
         The order, its answer, and how many answers are reachable.
     """
-    reach: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for sequence in sorted(set(permutations(events))):
-        reach[answer_of(sequence)].append(sequence)
+    reach = _reach(tuple(sorted(events)), answer_of)
     answer = str(rng.choice(sorted(reach)))
-    sequences = reach[answer]
-    return sequences[int(rng.integers(len(sequences)))], answer, len(reach)
+    orders = reach[answer]
+    return orders[int(rng.integers(len(orders)))], answer, len(reach)
+
+
+@cache
+def _reach(
+    bag: tuple[str, ...], answer_of: Callable[[tuple[str, ...]], str]
+) -> dict[str, list[tuple[str, ...]]]:
+    """Answer to the orders of a bag of events that give it."""
+    orders = defaultdict(list)
+    for order in sorted(set(permutations(bag))):
+        orders[answer_of(order)].append(order)
+    return dict(orders)

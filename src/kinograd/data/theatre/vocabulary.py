@@ -25,14 +25,14 @@ ARRANGEMENTS = tuple("".join(p) for p in permutations("ABC"))
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 _PROSE = """
-What Which How Where Does Is Are
+What Which How Where Does Is Are The
 what which how many where does do did is are was the a an of in on at to and or not no yes
 colour shape object objects thing things letter letters arrow cup ball
 appears appear appeared comes come came shown seen flash flashes before after between while during
 next last final then end ends stands point points pointing start starts begins
 there it its they one two three four five six seven eight zero
 move moves moved moving stop stops stopped enter enters leave leaves left top bottom centre
-faster slower speeds slows speed constant grows shrinks forward backward
+faster slower speeds slows speed constant grows shrinks swap swaps forward backward
 total count counts same different other nothing looks like hidden black part happens while
 first clip second order A B C D so goes
 """

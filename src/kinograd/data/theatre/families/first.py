@@ -19,7 +19,7 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
         sprites=sprites,
         question=f"Which comes first, {a} or {b}?",
         answer=colours[early],
-        working=f"{' '.join(colours)} . first {colours[early]}",
+        working=f"{colours[early]} {colours[late]} . first {colours[early]}",
         events=events,
         blind=tuple(sorted(colours)),
         chance=0.5,

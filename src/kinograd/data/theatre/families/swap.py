@@ -26,11 +26,15 @@ def states(colours: Sequence[str]) -> list[str]:
     return path
 
 
+def _leader(colours: Sequence[str]) -> str:
+    return states(colours)[-1][0]
+
+
 def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     while True:
         count = int(rng.integers(config.events[0], config.events[1] + 1))
         bag = [str(c) for c in rng.choice(list(_PLACES), count)]
-        colours, answer, reachable = choose(rng, bag, lambda order: states(order)[-1][0])
+        colours, answer, reachable = choose(rng, bag, _leader)
         if reachable == 3:
             break
     path = states(colours)

@@ -29,11 +29,15 @@ def states(colours: Sequence[str]) -> list[str]:
     return path
 
 
+def _last(colours: Sequence[str]) -> str:
+    return states(colours)[-1]
+
+
 def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     while True:
         count = int(rng.integers(config.events[0], config.events[1] + 1))
         bag = [str(c) for c in rng.choice([*_STEPS, "white"], count)]
-        colours, answer, reachable = choose(rng, bag, lambda order: states(order)[-1])
+        colours, answer, reachable = choose(rng, bag, _last)
         if reachable == len(DIRECTIONS):
             break
     path = states(colours)
