@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from kinograd.algo.kl import kl_estimate
@@ -33,21 +32,28 @@ def cross_entropy(batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
     return loss, {"loss": loss.detach()}
 
 
-def policy_loss(batch: TokenBatch, algo: Algo) -> tuple[Tensor, dict[str, Tensor]]:
-    """-(objective - beta KL), weighted and summed (GRPO, arXiv 2402.03300, eq. 3)."""
+def policy_loss(
+    batch: TokenBatch, algo: Algo, *, on_policy: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """-(objective - beta KL), weighted and summed (GRPO, arXiv 2402.03300, eq. 3).
+
+    ``on_policy``: the weights are still those that sampled, so the ratio is exactly one
+    and ``old`` only serves to measure how far sampler and learner differ in rounding.
+    """
     assert batch.advantage is not None
+    old = None if on_policy else batch.old
     objective, clipped = clipped_surrogate(
-        batch.logprobs, batch.old, batch.advantage, algo.clip_low, algo.clip_high
+        batch.logprobs, old, batch.advantage, algo.clip_low, algo.clip_high
     )
-    sums = {"clip_fraction": (batch.weight * clipped).sum().detach()}
+    weight, logprobs = batch.weight, batch.logprobs.detach()
+    sums = {"weight": weight.sum(), "entropy": (weight * batch.entropy).sum()}
     if batch.ref is not None:
         kl = kl_estimate(batch.logprobs, batch.ref, algo.kl.estimator, algo.kl.clamp)
         objective = objective - algo.kl.beta * kl
-        sums["kl"] = (batch.weight * kl).sum().detach()
-    loss = -(batch.weight * objective).sum()
-    sums["loss"] = loss.detach()
-    sums["entropy"] = (batch.weight * batch.entropy).sum().detach()
+        sums["kl"] = (weight * kl.detach()).sum()
     if batch.old is not None:
-        drift = torch.exp(batch.logprobs.detach() - batch.old)
-        sums["ratio"] = (batch.weight * drift).sum()
-    return loss, sums
+        sums["log_ratio"] = (weight * (logprobs - batch.old).abs()).sum()
+    if not on_policy:
+        sums["clip_fraction"] = (weight * clipped).sum()
+    loss = -(weight * objective).sum()
+    return loss, sums | {"loss": loss.detach()}

@@ -1,0 +1,178 @@
+"""``kinograd demo``: the whole story on one machine, as one recipe.
+
+Renders a synthetic world, makes a tiny model from scratch, runs the recipe's stages with
+the same loops that train large models, evaluates after each, and writes a report.
+
+Imports sibling commands.eval, to evaluate a stage as ``kinograd eval`` would.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kinograd.commands import DryRun, read_recipe
+from kinograd.commands.eval import evaluate_checkpoint, percent
+from kinograd.config.load import merge, parse_recipe
+from kinograd.config.schema import DemoRecipe, EvalRecipe, RlRecipe, SftRecipe
+from kinograd.progress import progress
+from kinograd.types import UsageError
+
+DEMO = "demo/demo.yaml"
+
+
+def run(
+    recipe: list[str] = typer.Argument(None, metavar="[RECIPE...] [KEY=VALUE...]"),
+    dry_run: DryRun = False,
+) -> None:
+    """Build a world, cold-start a tiny model, reinforce it, evaluate, report."""
+    words = recipe or []
+    if all("=" in w for w in words):
+        words = [str(recipes_folder() / DEMO), *words]
+    print(f"report: {run_demo(read_recipe(words, 'demo', dry_run))}")
+
+
+def recipes_folder() -> Path:
+    """Where the recipes lie: inside the installed package, or at the root of a checkout."""
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here / "recipes", here.parents[1] / "recipes"):
+        if folder.is_dir():
+            return folder
+    raise UsageError("the demo's recipe is not installed; name a recipe file")
+
+
+def run_demo(recipe: DemoRecipe) -> Path:
+    """Run or resume the demo; returns the report's path."""
+    from kinograd.data.theatre.build import build
+    from kinograd.models.tiny import make_tiny
+    from kinograd.report import write_report
+
+    began = time.perf_counter()
+    folder = Path(recipe.dir)
+    world = folder / "world"
+    rows = sum(s if isinstance(s, int) else s.rows for s in recipe.theatre.splits.values())
+    with progress(rows, "world") as bar:
+        build(recipe.theatre, world, bar.advance)
+    base = folder / "untrained"
+    if not (base / "model.safetensors").is_file():
+        make_tiny(base, recipe.tiny.size, seed=recipe.tiny.seed)
+    summary: dict[str, Any] = {"world_s": time.perf_counter() - began, "stages": {}}
+    model = base
+    for name, sections in recipe.stages.items():
+        started = time.perf_counter()
+        model = _train(recipe, name, sections, model)
+        trained = time.perf_counter()
+        summary["stages"][name] = _evaluate(recipe, name, model) | {
+            "train_s": trained - started,
+            "eval_s": time.perf_counter() - trained,
+        }
+    summary["seconds"] = time.perf_counter() - began
+    summary["paired"] = _compare(recipe, list(summary["stages"]))
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1))
+    _show(summary)
+    runs = [folder / name for name in recipe.stages]
+    write_report(
+        [*runs, *(folder / f"{name}-held-out" for name in recipe.stages)], folder / "report.html"
+    )
+    return folder / "report.html"
+
+
+def _stage(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed: Any) -> Any:
+    """A stage's full recipe: shared sections, its own, and what the demo decides."""
+    world = Path(recipe.dir) / "world"
+    tree = merge(merge(recipe.base, sections), fixed)
+    tree = merge({"name": name, "data": {"media_root": str(world)}}, tree)
+    for where in ("data", "eval"):
+        for key in ("train", "data"):
+            if key in tree.get(where, {}):
+                tree[where][key] = [str(world / f) for f in tree[where][key]]
+    return parse_recipe(tree, [(f"stages.{name}", tree)])
+
+
+def _train(recipe: DemoRecipe, name: str, sections: dict[str, Any], model: Path) -> Path:
+    from kinograd.train.rl import train_rl
+    from kinograd.train.sft import train_sft
+
+    folder = str(Path(recipe.dir) / name)
+    stage = _stage(recipe, name, sections, run={"dir": folder}, model={"path": str(model)})
+    if isinstance(stage, SftRecipe):
+        return train_sft(stage)
+    if isinstance(stage, RlRecipe):
+        return train_rl(stage)
+    raise UsageError(f"stages.{name}: a stage's method is sft or rl")
+
+
+def _held_out(recipe: DemoRecipe, name: str, sampled: bool) -> Path:
+    return Path(recipe.dir) / f"{name}-{'sampled' if sampled else 'held-out'}"
+
+
+def _evaluate(recipe: DemoRecipe, name: str, model: Path) -> dict[str, Any]:
+    """Greedy under every view, and one sample per question at temperature 1, ordered."""
+    out = {}
+    shared = {k: recipe.base[k] for k in ("video", "prompt", "reward") if k in recipe.base}
+    for label, sampled in (("greedy", False), ("sampled", True)):
+        config = recipe.evaluate.model_dump(mode="json")
+        if sampled:
+            config["sampling"]["temperature"] = 1.0
+            config["views"] = ["ordered"]
+        fixed = {
+            "method": "eval",
+            "run": {"dir": str(_held_out(recipe, name, sampled))},
+            "model": {"path": str(model)},
+            "eval": config,
+        }
+        stage = _stage(recipe.model_copy(update={"base": shared}), name, {}, **fixed)
+        assert isinstance(stage, EvalRecipe)
+        (out[label],) = evaluate_checkpoint(stage).values()
+    return out
+
+
+def _compare(recipe: DemoRecipe, names: list[str]) -> dict[str, Any]:
+    """Every stage against the one before it, question by question."""
+    from kinograd.eval.metrics import compare
+
+    (data,) = recipe.evaluate.data
+    file = Path("eval") / f"{Path(data).stem}.jsonl"
+    return {
+        f"{after} minus {before}": {
+            label: compare(
+                _held_out(recipe, before, sampled) / file, _held_out(recipe, after, sampled) / file
+            )
+            for label, sampled in (("greedy", False), ("sampled", True))
+        }
+        for before, after in zip(names, names[1:], strict=False)
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """The before/after table on held-out clips."""
+    stages = summary["stages"]
+    first = next(iter(stages.values()))["greedy"]
+    table = Table(title=f"{first['n']} held-out questions: accuracy in % with 95 % interval")
+    views = list(first["views"])
+    for column in ("stage", "sampled", *views, "tokens", "seconds"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    table.add_row("always the commonest answer", "", f"{100 * first['majority']:.1f}")
+    for name, one in stages.items():
+        greedy = one["greedy"]
+        table.add_row(
+            name,
+            percent(one["sampled"]),
+            *(percent(greedy["views"][v]) for v in views),
+            f"{greedy['length']['mean']:.1f}",
+            f"{one['train_s']:.0f}",
+        )
+    console = Console()
+    console.print(table)
+    for name, pair in summary["paired"].items():
+        for label, one in pair.items():
+            console.print(
+                f"{name}, {label}: {100 * one['difference']:+.1f} points "
+                f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}], p = {one['p']:.2g}"
+            )

@@ -1,0 +1,131 @@
+"""``kinograd eval``: a checkpoint on held-out questions, and two evaluations compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kinograd.commands import DryRun, RecipeArguments, read_recipe
+from kinograd.config.schema import EvalRecipe
+from kinograd.types import UsageError
+
+
+def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
+    """Evaluate a checkpoint, or compare two evaluations: eval compare A.jsonl B.jsonl."""
+    if recipe[0] == "compare":
+        if len(recipe) != 3:
+            raise UsageError("eval compare takes two files: kinograd eval compare A.jsonl B.jsonl")
+        show_comparison(Path(recipe[1]), Path(recipe[2]))
+        return
+    figures = evaluate_checkpoint(read_recipe(recipe, "eval", dry_run))
+    for name, one in figures.items():
+        show_figures(name, one)
+
+
+def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
+    """Evaluate ``recipe.model`` on every data file; figures by the file's stem.
+
+    Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
+    """
+    from kinograd.data.jsonl import read_examples
+    from kinograd.eval.runner import evaluate
+    from kinograd.judge import build_judges
+    from kinograd.models.load import load
+    from kinograd.models.reader import Reader
+    from kinograd.rewards.score import check_routing
+    from kinograd.rollout.in_process import InProcessEngine
+    from kinograd.train.monitor import RunFolder
+    from kinograd.video.cache import ClipStore
+
+    if not recipe.eval.data:
+        raise UsageError("eval.data: no files to evaluate on")
+    judges = build_judges(recipe.judges)
+    sets = {Path(f).stem: read_examples([Path(f)])[: recipe.eval.limit] for f in recipe.eval.data}
+    check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
+    model = load(recipe.model)
+    root = recipe.eval.media_root or recipe.data.media_root
+    unit = model.geometry.patch * model.geometry.merge
+    figures = {}
+    with (
+        RunFolder.open(recipe, Path(recipe.run.dir)) as folder,
+        ClipStore(recipe.video, Path(root), unit) as store,
+    ):
+        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
+        engine = InProcessEngine(model, recipe.rollout)
+        for stem, examples in sets.items():
+            figures[stem] = evaluate(
+                engine,
+                reader,
+                examples,
+                recipe.eval,
+                recipe.reward,
+                folder.path / "eval" / f"{stem}.jsonl",
+                judges=judges,
+                key=(recipe.run.seed, "eval"),
+            )
+    return figures
+
+
+# --------------------------------------------------------------------- tables
+
+
+def percent(cell: dict[str, Any]) -> str:
+    """Accuracy with its 95 % interval, in percent."""
+    if cell["accuracy"] is None:
+        return "none scored"
+    return f"{100 * cell['accuracy']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+
+
+def show_figures(name: str, figures: dict[str, Any]) -> None:
+    """One evaluation as a table: families down, views across."""
+    views = figures["views"]
+    table = Table(title=f"{name}: accuracy in % with 95 % interval")
+    for column in ("family", "n", *views, "majority"):
+        table.add_column(column, justify="left" if column == "family" else "right")
+    for family in figures["by"]["family"]:
+        cells = [v["by"]["family"].get(family) for v in views.values()]
+        main = figures["by"]["family"][family]
+        table.add_row(
+            family,
+            str(main["n"]),
+            *(percent(c) if c else "" for c in cells),
+            f"{100 * main['majority']:.1f}",
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        str(figures["n"]),
+        *(percent(v) for v in views.values()),
+        f"{100 * figures['majority']:.1f}",
+    )
+    console = Console()
+    console.print(table)
+    trouble = {k: v for k, v in figures["unscored"].items() if v} | (
+        {"errors": figures["errors"]} if figures["errors"] else {}
+    )
+    if trouble:
+        console.print(f"left out of accuracy: {trouble}")
+
+
+def show_comparison(a: Path, b: Path) -> None:
+    """Paired difference of two evaluations of the same questions."""
+    from kinograd.eval.metrics import compare
+
+    result = compare(a, b)
+    table = Table(title=f"{b} minus {a}, in points")
+    for column in ("view", "pairs", "before", "after", "difference", "95 % interval", "p"):
+        table.add_column(column, justify="left" if column == "view" else "right")
+    for view, one in result["views"].items():
+        table.add_row(
+            view,
+            str(one["pairs"]),
+            f"{100 * one['a']:.1f}",
+            f"{100 * one['b']:.1f}",
+            f"{100 * one['difference']:+.1f}",
+            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+            f"{one['p']:.2g}",
+        )
+    Console().print(table)

@@ -1,0 +1,45 @@
+"""Figures of one batch of scored groups, under the names that logs and reports use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinograd.algo.presets import Advantages
+from kinograd.types import Group, StopReason
+
+
+def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, float]:
+    """Means over scored rollouts of the ordered view; shares are of all rollouts.
+
+    ``reward/no_spread`` is the share of groups whose rewards are all alike, from which
+    nothing is learned; ``reward/unscored_<reason>`` are counts.
+    """
+    rollouts = [r for g in groups for r in g.rollouts]
+    scores = [s for g in groups for s in g.scores]
+    if not rollouts:
+        return {"reward/mean": float("nan"), "length/mean": float("nan"), "rollouts": 0.0}
+    values = [s.value for s in scores if s.value is not None]
+    lengths = np.array([len(r.token_ids) for r in rollouts])
+    spread = [float(np.nanmax(g.values) - np.nanmin(g.values)) for g in groups if g.scored.any()]
+    metrics = {
+        "reward/mean": float(np.mean(values)) if values else float("nan"),
+        "reward/std": float(np.std(values)) if values else float("nan"),
+        "reward/correct": float(np.mean([s.correct for s in scores])),
+        "reward/no_spread": float(np.mean([x == 0 for x in spread])) if spread else 1.0,
+        "reward/dropped_groups": float(sum(a is None for a in result.groups)),
+        "length/mean": float(lengths.mean()),
+        "length/max": float(lengths.max()),
+        "length/truncated": float(np.mean([r.stop is StopReason.LENGTH for r in rollouts])),
+        "rollouts": float(len(rollouts)),
+    }
+    parts: dict[str, list[float]] = {}
+    for score in scores:
+        for name, value in score.parts.items():
+            parts.setdefault(name, []).append(value)
+    metrics |= {f"reward/{name}": float(np.mean(v)) for name, v in parts.items()}
+    reasons = Counter(s.unscored.value for s in scores if s.unscored is not None)
+    metrics |= {f"reward/unscored_{name}": float(n) for name, n in reasons.items()}
+    return metrics | result.metrics

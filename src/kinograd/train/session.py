@@ -1,0 +1,207 @@
+"""What both loops need before their first step, and how they stop and go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
+from kinograd.data.jsonl import read_examples
+from kinograd.eval.runner import evaluate
+from kinograd.judge import build_judges
+from kinograd.keys import derive_seed
+from kinograd.models.load import VideoLM, frozen_copy, load
+from kinograd.models.prefix import PrefixLM
+from kinograd.models.prompt import Prompt
+from kinograd.models.reader import Reader, Unreadable
+from kinograd.rewards.score import check_routing
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.train import checkpoint
+from kinograd.train.learner import Learner
+from kinograd.train.monitor import RunFolder
+from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
+from kinograd.video.cache import ClipStore
+
+READING = "kinograd.json"
+"""File beside saved weights: how the model was trained to read clips and questions."""
+
+
+class TooManyFailures(KinogradError):
+    """More examples failed than ``data.max_failed_fraction`` allows."""
+
+
+@dataclass
+class Session:
+    """An opened run: everything a loop uses, and the step it starts from."""
+
+    recipe: SftRecipe | RlRecipe
+    run: RunFolder
+    model: VideoLM
+    reader: Reader
+    learner: Learner
+    examples: list[Example]
+    held_out: list[Example]
+    judges: dict[str, Judge]
+    reference: PrefixLM | None
+    start: int = 0
+    seen: int = 0
+    failed: int = 0
+
+    def read(
+        self, examples: Sequence[Example], step: int, view: View = ORDERED
+    ) -> list[tuple[Example, Prompt]]:
+        """Examples that could be read, with their prompts; the others go to quarantine.
+
+        Raises:
+            TooManyFailures: beyond ``data.max_failed_fraction`` (after 20 examples).
+        """
+        results = self.reader.read_many(examples, view, step)
+        good = []
+        for example, result in zip(examples, results, strict=True):
+            if isinstance(result, Unreadable):
+                self.run.quarantine(example.id, result.reason, result.detail)
+            else:
+                good.append((example, result))
+        self.seen += len(examples)
+        self.failed += len(examples) - len(good)
+        limit = self.recipe.data.max_failed_fraction
+        if self.seen >= 20 and self.failed > limit * self.seen:
+            raise TooManyFailures(
+                f"{self.failed} of {self.seen} examples could not be read, more than "
+                f"data.max_failed_fraction = {limit}; see {self.run.path / 'quarantine.jsonl'}"
+            )
+        return good
+
+    def begin_step(self, step: int) -> None:
+        """Key what little global randomness torch has left (adapter dropout) to the step."""
+        torch.manual_seed(derive_seed(self.recipe.run.seed, "torch", step))
+
+    def end_step(self, step: int, total: int, **metrics: Any) -> None:
+        """Log update ``step`` (counted from 1), and evaluate and save when it is time."""
+        run = self.recipe.run
+        self.run.log(step, **metrics)
+        if run.eval_every and self.held_out and (step % run.eval_every == 0 or step == total):
+            self.evaluate(step)
+        if step % run.save_every == 0 or step == total:
+            self.save(step)
+
+    def keep_rollouts(
+        self, step: int, groups: Sequence[Group], advantages: Sequence[np.ndarray | None]
+    ) -> None:
+        """Record a step's rollouts with strips of the frames that each view showed."""
+        strips = {}
+        for group in groups:
+            for shown in filter(None, (group, group.twin)):
+                clips = self.reader.clips(shown.example, shown.view, step)
+                strips[shown.example.id, shown.view.name] = [
+                    self.run.strip(c, shown.view, self.recipe.run.strip_frames) for c in clips
+                ]
+        self.run.rollouts(step + 1, groups, advantages, strips)
+
+    def evaluate(self, step: int) -> None:
+        rollout = self.recipe.rollout if isinstance(self.recipe, RlRecipe) else InProcess()
+        figures = evaluate(
+            InProcessEngine(self.model, rollout),
+            self.reader,
+            self.held_out,
+            self.recipe.eval,
+            self.recipe.reward,
+            self.run.path / "eval" / f"step-{step}.jsonl",
+            judges=self.judges,
+            key=(self.recipe.run.seed, "eval"),
+        )
+        self.run.log(step, **{"eval/accuracy": figures["accuracy"]})
+
+    def save(self, step: int) -> Path:
+        """Write ``checkpoints/step-N`` with a folder ``model/`` that transformers loads."""
+        return checkpoint.save(
+            self.run.path / "checkpoints",
+            step,
+            self.learner.tensors(),
+            {"updates": self.learner.updates, "seen": self.seen, "failed": self.failed},
+            keep=self.recipe.run.keep,
+            model_writer=self._write_model,
+        )
+
+    def _write_model(self, folder: Path) -> None:
+        self.model.save(folder)
+        reading = {
+            "video": self.recipe.video.model_dump(mode="json", exclude_defaults=True),
+            "prompt": self.recipe.prompt.model_dump(mode="json", exclude_defaults=True),
+        }
+        (folder / READING).write_text(json.dumps(reading, indent=1))
+
+    def close(self) -> None:
+        self.reader.store.close()
+        self.run.close()
+
+
+def open_session(
+    recipe: SftRecipe | RlRecipe, make_learner: Callable[[VideoLM], Learner]
+) -> Session:
+    """Open or resume the run folder, load model and data, restore the newest checkpoint.
+
+    Raises:
+        UsageError: for an empty dataset, kinds without a grader, or a folder that holds
+            something else.
+    """
+    examples = read_examples([Path(p) for p in recipe.data.train])
+    if not examples:
+        raise UsageError(f"data.train: no examples in {', '.join(recipe.data.train) or '[]'}")
+    held_out = read_examples([Path(p) for p in recipe.eval.data])[: recipe.eval.limit]
+    judges = build_judges(recipe.judges)
+    graded = [*examples, *held_out] if isinstance(recipe, RlRecipe) else held_out
+    check_routing({e.kind for e in graded}, recipe.reward, judges)
+    model = load(recipe.model)
+    run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=_hashes(recipe))
+    store = ClipStore(
+        recipe.video, Path(recipe.data.media_root), model.geometry.patch * model.geometry.merge
+    )
+    session = Session(
+        recipe,
+        run,
+        model,
+        Reader(model, store, recipe.prompt, recipe.run.seed),
+        make_learner(model),
+        examples,
+        held_out,
+        judges,
+        _reference(recipe, model),
+    )
+    newest = checkpoint.latest(run.path / "checkpoints")
+    if newest is not None:
+        tensors, state = checkpoint.load(newest)
+        session.learner.restore(tensors, state["updates"])
+        session.seen, session.failed = state["seen"], state["failed"]
+        session.start = int(newest.name.removeprefix("step-"))
+    run.truncate_to(session.start)
+    return session
+
+
+def _reference(recipe: SftRecipe | RlRecipe, model: VideoLM) -> PrefixLM | None:
+    """KL's reference: the model as the recipe names it, before any checkpoint is restored."""
+    if not isinstance(recipe, RlRecipe) or not recipe.algo.kl.beta:
+        return None
+    adapted = recipe.model.lora is not None
+    match recipe.rl.reference:
+        case "adapter_off" if adapted:
+            return None
+        case "frozen":
+            return frozen_copy(model.lm)
+    raise UsageError(
+        f"rl.reference: {recipe.rl.reference!r} gives no reference for algo.kl.beta = "
+        f"{recipe.algo.kl.beta}; use 'frozen'" + ("" if adapted else " (there is no adapter)")
+    )
+
+
+def _hashes(recipe: SftRecipe | RlRecipe) -> Mapping[str, str]:
+    """blake2b of every data file the run reads."""
+    files = [*recipe.data.train, *recipe.eval.data]
+    return {f: hashlib.blake2b(Path(f).read_bytes(), digest_size=16).hexdigest() for f in files}

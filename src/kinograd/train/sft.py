@@ -1,0 +1,77 @@
+"""Supervised cold start, on one page.
+
+Loss on the response only (rationale and answer): prompt and media are context. It is the
+RL learner with a cross-entropy weight: each example is a prompt with one completion.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kinograd.algo.aggregate import token_weights
+from kinograd.algo.loss import cross_entropy
+from kinograd.config.schema import SftRecipe
+from kinograd.data.sampler import batch_indices
+from kinograd.models.prompt import encode_response
+from kinograd.progress import progress
+from kinograd.train.batching import Completion, Task
+from kinograd.train.learner import Learner
+from kinograd.train.session import Session, open_session
+
+
+def train_sft(recipe: SftRecipe) -> Path:
+    """Run or resume the recipe; returns the folder of the last checkpoint's model."""
+    session = open_session(
+        recipe, partial(Learner, config=recipe.optim, total_steps=recipe.sft.steps or 1)
+    )
+    try:
+        return _loop(session, recipe)
+    finally:
+        session.close()
+
+
+def _loop(session: Session, recipe: SftRecipe) -> Path:
+    size, n = recipe.sft.batch_size, len(session.examples)
+    total = recipe.sft.steps or max(1, math.ceil((recipe.sft.epochs or 0) * n / size))
+    session.learner.total_steps = total
+    tokenizer = session.model.tokenizer
+
+    def batch(step: int):
+        return [session.examples[i] for i in batch_indices(step, size, n, recipe.run.seed)]
+
+    with progress(total, recipe.name or "sft", done=session.start) as bar:
+        for step in range(session.start, total):
+            began = time.perf_counter()
+            session.begin_step(step)
+            pairs = session.read(batch(step), step)
+            session.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
+            read_s = time.perf_counter() - began
+            responses = [encode_response(example, tokenizer) for example, _ in pairs]
+            weights = token_weights([len(r) for r in responses], recipe.sft.aggregate)
+            tasks = [
+                Task(prompt, (Completion(response, weight),))
+                for (_, prompt), response, weight in zip(pairs, responses, weights, strict=True)
+            ]
+            sums = session.learner.accumulate(tasks, cross_entropy)
+            update = session.learner.step()
+            session.end_step(
+                step + 1,
+                total,
+                **{
+                    "loss": sums["loss"],
+                    "optim/grad_norm": update["grad_norm"],
+                    "optim/lr": update["lr"],
+                    "tokens/response": float(np.mean([len(r) for r in responses])),
+                    "tokens/prompt": float(np.mean([len(t.prompt.input_ids) for t in tasks])),
+                    "video/wait_s": session.reader.store.take_wait_s(),
+                    "time/read_s": read_s,
+                    "time/step_s": time.perf_counter() - began,
+                },
+            )
+            bar.advance(loss=sums["loss"])
+    return session.run.path / "checkpoints" / f"step-{total}" / "model"
