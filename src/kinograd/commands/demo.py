@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def _compare(recipe: DemoRecipe, names: list[str]) -> dict[str, Any]:
             )
             for label, sampled in (("greedy", False), ("sampled", True))
         }
-        for before, after in zip(names, names[1:], strict=False)
+        for before, after in pairwise(names)
     }
 
 
