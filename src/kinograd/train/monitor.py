@@ -41,6 +41,7 @@ from kinograd.types import Clip, Group, UsageError, View
 __all__ = ["RunFolder", "progress"]
 
 _STRIP_HEIGHT = 90  # pixels; larger frames are scaled down, smaller ones kept
+_STRIP_GAP = 3  # white pixels between frames
 _STRIP_QUALITY = 75
 _RESERVED = ("step", "time", "nonfinite")
 
@@ -150,11 +151,17 @@ class RunFolder:
             self._quarantine.append({"id": example_id, "reason": reason, "detail": detail})
 
     def truncate_to(self, step: int) -> None:
-        """Forget metrics and rollouts after ``step``, the checkpoint a run resumes from."""
+        """Forget what was logged after ``step``, the checkpoint a run resumes from.
+
+        That is metrics, rollouts and evaluations named ``eval/step-N.jsonl``.
+        """
         self._metrics.close()
         records.keep(self._metrics.path, lambda record: record["step"] <= step)
         self._metrics = records.RecordFile(self._metrics.path)
-        for path in (self.path / "rollouts").glob("step-*.jsonl"):
+        for path in [
+            *self.path.glob("rollouts/step-*.jsonl"),
+            *self.path.glob("eval/step-*.jsonl"),
+        ]:
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
 
@@ -292,11 +299,12 @@ def _strip_jpeg(frames: np.ndarray, wanted: int) -> bytes:
 
     count, _, height, width = frames.shape
     chosen = np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
-    row = frames[chosen].transpose(2, 0, 3, 1).reshape(height, len(chosen) * width, -1)
-    picture = Image.fromarray(row)
-    if height > _STRIP_HEIGHT:
-        scaled = max(1, round(picture.width * _STRIP_HEIGHT / height))
-        picture = picture.resize((scaled, _STRIP_HEIGHT), Image.Resampling.BOX)
+    scale = min(1.0, _STRIP_HEIGHT / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    row = Image.new("RGB", (len(chosen) * (size[0] + _STRIP_GAP) - _STRIP_GAP, size[1]), "white")
+    for place, frame in enumerate(frames[chosen].transpose(0, 2, 3, 1)):
+        small = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
+        row.paste(small, (place * (size[0] + _STRIP_GAP), 0))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_STRIP_QUALITY)
+    row.save(stream, "JPEG", quality=_STRIP_QUALITY)
     return stream.getvalue()

@@ -216,10 +216,10 @@ def test_a_strip_shows_evenly_chosen_frames_once(tmp_path: Path) -> None:
     assert name.startswith("shuffled-")
     assert len(list((tmp_path / "strips").iterdir())) == 3
     picture = Image.open(tmp_path / "strips" / name)
-    assert picture.size == (5 * 56, 56)
-    centres = [picture.getpixel((28 + 56 * i, 28))[0] for i in range(5)]
+    assert picture.size == (5 * 56 + 4 * 3, 56)
+    centres = [picture.getpixel((28 + 59 * i, 28))[0] for i in range(5)]
     assert centres == pytest.approx([0, 63.75, 127.5, 191.25, 255], abs=3)
-    assert Image.open(tmp_path / "strips" / tall).size == (320, 90)
+    assert Image.open(tmp_path / "strips" / tall).size == (2 * 160 + 3, 90)
 
 
 def test_quarantine_names_an_example_once_across_resumes(tmp_path: Path) -> None:
@@ -237,11 +237,15 @@ def test_going_back_to_a_checkpoint_leaves_nothing_double(tmp_path: Path) -> Non
         for step in range(1, 6):
             run.log(step, loss=1.0 / step)
             run.rollouts(step, [_group()], [None])
+    (tmp_path / "eval").mkdir()
+    for name in ("step-3", "step-4", "benchmark"):
+        (tmp_path / "eval" / f"{name}.jsonl").touch()
     with (tmp_path / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 6, "lo')
     with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
         run.truncate_to(3)
         run.log(4, loss=0.25)
     assert [r["step"] for r in records.read(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
-    left = sorted(p.name for p in (tmp_path / "rollouts").iterdir())
-    assert left == ["step-1.jsonl", "step-2.jsonl", "step-3.jsonl"]
+    left = sorted(p.stem for p in (tmp_path / "rollouts").iterdir())
+    assert left == ["step-1", "step-2", "step-3"]
+    assert sorted(p.stem for p in (tmp_path / "eval").iterdir()) == ["benchmark", "step-3"]

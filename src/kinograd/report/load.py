@@ -1,0 +1,142 @@
+"""Find run folders and read what they hold. Everything is optional but the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kinograd import records
+from kinograd.eval.metrics import EvalRecord, read_records
+from kinograd.types import DataError
+
+
+@dataclass(frozen=True)
+class Run:
+    """The content of one run folder.
+
+    Attributes:
+        name: how the report calls it; unique within a report.
+        recipe, recipe_text: parsed and as written.
+        starts: the environment at each start (``env.json``).
+        rollout_files: ``rollouts/step-N.jsonl`` by step, not read yet.
+        evaluations: records by name, in natural order (step-20 before step-100).
+    """
+
+    name: str
+    path: Path
+    recipe: dict[str, Any]
+    recipe_text: str
+    starts: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+    rollout_files: dict[int, Path]
+    evaluations: dict[str, list[EvalRecord]]
+
+    @property
+    def method(self) -> str:
+        return str(self.recipe.get("method", "evaluation"))
+
+
+def load_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in ``folders``: each one a run folder, or holds run folders, or both.
+
+    Raises:
+        DataError: a folder holds no run, or a file in it is damaged.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder")
+        children = _children(folder)
+        runs = children + ([folder] if _is_run(folder, stages=bool(children)) else [])
+        if not runs:
+            raise DataError(
+                f"{folder} holds no run: no recipe.yaml, metrics.jsonl or eval/*.jsonl in it "
+                "or in the folders inside it"
+            )
+        found += runs
+    found = list(dict.fromkeys(path.resolve() for path in found))
+    return [_load(path, name) for path, name in zip(found, _names(found), strict=True)]
+
+
+def load_summaries(folders: Sequence[Path]) -> dict[str, Any]:
+    """``summary.json`` of each folder that has one, by folder name."""
+    files = {folder.resolve().name: folder / "summary.json" for folder in folders}
+    return {name: _json(file) for name, file in files.items() if file.is_file()}
+
+
+def _is_run(folder: Path, stages: bool = False) -> bool:
+    """Whether there is something to show; a recipe alone is not, where its stages have runs."""
+    has_evaluations = next(folder.glob("eval/*.jsonl"), None) is not None
+    has_recipe = (folder / "recipe.yaml").is_file() and not stages
+    return has_evaluations or has_recipe or (folder / "metrics.jsonl").is_file()
+
+
+def _children(folder: Path) -> list[Path]:
+    """Run folders directly inside, in the order they were started."""
+    runs = [p for p in folder.iterdir() if p.is_dir() and _is_run(p)]
+    return sorted(runs, key=lambda p: (_started(p), p.name))
+
+
+def _started(path: Path) -> str:
+    starts = _starts(path)
+    return str(starts[0].get("time", "")) if starts else "~"  # after every date
+
+
+def _starts(path: Path) -> list[dict[str, Any]]:
+    file = path / "env.json"
+    return _json(file)["starts"] if file.is_file() else []
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """The shortest trailing parts of the paths that tell them apart."""
+    for depth in range(1, max((len(p.parts) for p in paths), default=1) + 1):
+        names = ["/".join(p.parts[-depth:]) for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("distinct resolved paths have distinct names")
+
+
+def _load(path: Path, name: str) -> Run:
+    recipe_file = path / "recipe.yaml"
+    text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
+    try:
+        recipe = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise DataError(f"{recipe_file} is not YAML: {error}") from None
+    rollouts = [(_number(f.stem), f) for f in path.glob("rollouts/step-*.jsonl")]
+    evaluations = sorted(path.glob("eval/*.jsonl"), key=lambda f: _natural(f.stem))
+    return Run(
+        name=name,
+        path=path,
+        recipe=recipe,
+        recipe_text=text,
+        starts=_starts(path),
+        metrics=records.read(path / "metrics.jsonl"),
+        quarantine=records.read(path / "quarantine.jsonl"),
+        rollout_files=dict(sorted(rollouts)),
+        evaluations={f.stem: rows for f in evaluations if (rows := read_records(f))},
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); the file is damaged") from None
+
+
+def _number(stem: str) -> int:
+    return int(stem.removeprefix("step-"))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Sort key in which step-20 comes before step-100."""
+    parts = re.findall(r"\d+|\D+", text)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
