@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -116,7 +116,8 @@ class RewardConfig(Section):
         """``format``, ``combine`` and the threshold follow the mode unless they are given."""
         if not isinstance(data, dict):
             return data
-        return MODE_DEFAULTS.get(data.get("mode", "default"), {}) | data
+        given = cast("dict[str, Any]", data)
+        return MODE_DEFAULTS.get(given.get("mode", "default"), {}) | given
 
     @field_validator("correct_threshold", "caption_precision")
     @classmethod

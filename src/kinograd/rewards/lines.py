@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TextIO, get_args
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ValidationError, field_validator
 
 from kinograd.config.rewards import RewardMode
 from kinograd.rewards.rubric import grade_text
-from kinograd.types import DataError, Kind, KinogradError, Score
+from kinograd.types import Kind, UsageError
 
 # The names that the published data use.
-_KINDS = {k.value: k for k in Kind} | {
+_ALIASES = {
     "multiple choice": Kind.MULTIPLE_CHOICE,
     "MCQA": Kind.MULTIPLE_CHOICE,
     "OCR": Kind.OCR,
@@ -25,29 +27,19 @@ _KINDS = {k.value: k for k in Kind} | {
     "DarkEventInfer": Kind.DARK_EVENT,
     "MixVidQA": Kind.MIX_VID,
 }
-_MODES = get_args(RewardMode)
 
 
-def grade_row(row: Any) -> Score:
-    """Score of one row.
+class _Row(BaseModel):
+    kind: Kind
+    completion: str
+    solution: str
+    mode: RewardMode = "default"
+    options: list[str] = []
 
-    Raises:
-        DataError: the row is not of the documented form.
-        UsageError: its mode has no rule for its kind.
-    """
-    if not isinstance(row, dict):
-        raise DataError("not a JSON object")
-    for key in ("kind", "completion", "solution"):
-        if not isinstance(row.get(key), str):
-            raise DataError(f"{key!r} must be a string")
-    mode, options = row.get("mode", "default"), row.get("options", [])
-    if row["kind"] not in _KINDS:
-        raise DataError(f"unknown kind {row['kind']!r}; one of {', '.join(k.value for k in Kind)}")
-    if mode not in _MODES:
-        raise DataError(f"unknown mode {mode!r}; one of {', '.join(_MODES)}")
-    if not isinstance(options, list) or not all(isinstance(o, str) for o in options):
-        raise DataError("'options' must be a list of strings")
-    return grade_text(_KINDS[row["kind"]], row["completion"], row["solution"], options, mode)
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _alias(cls, kind: Any) -> Any:
+        return _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
 
 
 def main(lines: Iterable[str], out: TextIO, err: TextIO) -> int:
@@ -57,15 +49,20 @@ def main(lines: Iterable[str], out: TextIO, err: TextIO) -> int:
         if not line.strip():
             continue
         try:
-            score = grade_row(json.loads(line))
-            result = {
-                "value": score.value,
-                "parts": dict(score.parts),
-                "reason": score.unscored and score.unscored.value,
-            }
-        except (ValueError, RecursionError, KinogradError) as error:
-            status = 1
-            print(f"line {number}: {error}", file=err)
-            result = {"value": None, "parts": {}, "reason": "parse", "error": str(error)}
+            row = _Row.model_validate_json(line)
+            score = grade_text(row.kind, row.completion, row.solution, row.options, row.mode)
+        except (ValidationError, UsageError) as error:
+            status, why = 1, _short(error)
+            print(f"line {number}: {why}", file=err)
+            result: dict[str, Any] = {"value": None, "parts": {}, "reason": "parse", "error": why}
+        else:
+            reason = None if score.unscored is None else score.unscored.value
+            result = {"value": score.value, "parts": dict(score.parts), "reason": reason}
         print(json.dumps(result), file=out)
     return status
+
+
+def _short(error: ValidationError | UsageError) -> str:
+    if isinstance(error, UsageError):
+        return str(error)
+    return "; ".join(": ".join([*map(str, e["loc"]), e["msg"]]) for e in error.errors())

@@ -168,7 +168,7 @@ def _video_r1_mra(answer: float, gold: float) -> float:
         number, wanted = np.float32(answer), np.float32(gold)
         error = np.abs(number - wanted) / (np.abs(wanted) + np.float32(1e-8))
         limits = np.float32(1) - np.arange(0.5, 0.975, 0.05).astype(np.float32)
-        return float(np.mean((error < limits).astype(np.float32)))
+        return float((error < limits).astype(np.float32).mean())
 
 
 def _has_mark(number: str) -> bool:

@@ -45,7 +45,7 @@ class Task:
 
     accuracy: float
     extra: float = 0.0
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
     detail: str = ""
 
 

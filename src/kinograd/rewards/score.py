@@ -140,25 +140,27 @@ async def _await_all(
     async def one(i: int, reward: CustomReward) -> None:
         customs[i][reward.part] = await custom.call_async(reward, *cases[i])
 
+    async def ask(name: str, asked: Mapping[int, JudgeRequest]) -> None:
+        # Equal requests are asked once: rollouts of a group often give the same answer.
+        distinct = list(dict.fromkeys(asked.values()))
+        answers = await judges[name].judge(distinct)
+        if len(answers) != len(distinct):
+            raise KinogradError(
+                f"judge {name!r} gave {len(answers)} verdicts for {len(distinct)} answers"
+            )
+        by_request = dict(zip(distinct, answers, strict=True))
+        verdicts.update({i: by_request[request] for i, request in asked.items()})
+
+    verdicts: dict[int, Verdict] = {}
     by_judge: dict[str, dict[int, JudgeRequest]] = {}
     for i, request in requests.items():
         by_judge.setdefault(config.judges[request.kind], {})[i] = request
     rewards = [r for r in config.custom if custom.is_async(custom.load(r))]
-    answers, *_ = await asyncio.gather(
-        asyncio.gather(*(_ask(name, judges[name], asked) for name, asked in by_judge.items())),
+    await asyncio.gather(
+        *(ask(name, asked) for name, asked in by_judge.items()),
         *(one(i, reward) for i in customs for reward in rewards),
     )
-    return {i: verdict for answer in answers for i, verdict in answer.items()}
-
-
-async def _ask(name: str, judge: Judge, requests: Mapping[int, JudgeRequest]) -> dict[int, Verdict]:
-    """Equal requests are asked once: rollouts of a group often give the same answer."""
-    distinct = list(dict.fromkeys(requests.values()))
-    verdicts = await judge.judge(distinct)
-    if len(verdicts) != len(distinct):
-        raise KinogradError(f"judge {name!r}: {len(verdicts)} verdicts for {len(distinct)} answers")
-    by_request = dict(zip(distinct, verdicts, strict=True))
-    return {i: by_request[request] for i, request in requests.items()}
+    return verdicts
 
 
 def _replacement(config: RewardConfig) -> CustomReward | None:
@@ -206,7 +208,7 @@ def _regroup(groups: Sequence[Group], scores: list[Score], config: RewardConfig)
         ]
         return replace(group, scores=tuple(own))
 
-    result = []
+    result: list[Group] = []
     for group in groups:
         main = filled(group)
         result.append(replace(main, twin=filled(group.twin)) if group.twin else main)
@@ -215,7 +217,7 @@ def _regroup(groups: Sequence[Group], scores: list[Score], config: RewardConfig)
 
 def _shaped(score: Score, rollout: Rollout, correct: int, config: RewardConfig) -> Score:
     """Parts that depend on the tokens or on the group."""
-    parts = {}
+    parts: dict[str, float] = {}
     tokens = len(rollout.token_ids)
     if rule := config.length_bonus:
         parts["length"] = length.length_bonus(tokens, score.correct, correct, rule)

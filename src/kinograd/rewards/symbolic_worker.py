@@ -8,6 +8,7 @@ signal kills, so that not even an orphan runs on.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import resource
@@ -21,20 +22,23 @@ CPU_SECONDS = 20.0  # above math-verify's own limits: two parses and one compari
 
 def equivalent(content: str, solution: str) -> bool:
     """What the released graders call: the candidate as *gold*, both texts whole."""
-    from math_verify import parse, verify
-
-    return float(verify(parse(content), parse(solution))) > 0
+    library = _math_verify()
+    return float(library.verify(library.parse(content), library.parse(solution))) > 0
 
 
 def value(text: str) -> float | None:
     """Value of a LaTeX formula; None if it is not one real number."""
-    from math_verify import LatexExtractionConfig, parse
-
-    found = parse(f"${text}$", [LatexExtractionConfig()], fallback_mode="no_fallback")
+    library = _math_verify()
+    latex = [library.LatexExtractionConfig()]
+    found = library.parse(f"${text}$", latex, fallback_mode="no_fallback")
     if not found or not getattr(found[0], "is_number", False):
         return None
     number = complex(found[0].evalf(17))
     return number.real if number.imag == 0 and abs(number.real) < 1e300 else None
+
+
+def _math_verify() -> Any:
+    return importlib.import_module("math_verify")
 
 
 def _answer(request: dict[str, Any]) -> Any:
@@ -47,8 +51,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)  # math-verify warns about every time-out
-    import math_verify  # noqa: F401 -- loaded before we say that we are ready
-
+    _math_verify()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)

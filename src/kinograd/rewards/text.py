@@ -70,9 +70,10 @@ def has_words(text: str) -> bool:
 
 @cache
 def _stem() -> Any:
-    from nltk.stem.porter import PorterStemmer
+    from nltk.stem import porter  # pyright: ignore[reportMissingTypeStubs]
 
-    return PorterStemmer().stem
+    stemmer: Any = porter.PorterStemmer()
+    return stemmer.stem
 
 
 def _tokens(text: str) -> list[str]:
@@ -94,8 +95,8 @@ class _AnyScript:
 
 @cache
 def _scorer(names: tuple[str, ...], *, any_script: bool) -> Any:
-    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score import rouge_scorer  # pyright: ignore[reportMissingTypeStubs]
 
-    return RougeScorer(
+    return rouge_scorer.RougeScorer(
         list(names), use_stemmer=True, tokenizer=_AnyScript() if any_script else None
     )
