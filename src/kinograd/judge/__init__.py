@@ -1,0 +1,39 @@
+"""Judges: free text scored by a model behind an endpoint, or by token overlap when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kinograd.config.schema import LexicalJudge, OpenAIJudge
+from kinograd.judge.autodq import aggregate_dream
+from kinograd.judge.canaries import check_canaries, require_canaries
+from kinograd.judge.client import ModelJudge
+from kinograd.judge.lexical import TokenOverlapJudge
+from kinograd.judge.window import GuardedJudge, JudgeOutage
+from kinograd.types import Judge
+
+__all__ = [
+    "GuardedJudge",
+    "JudgeOutage",
+    "aggregate_dream",
+    "build_judges",
+    "check_canaries",
+    "require_canaries",
+]
+
+
+def build_judges(configs: Mapping[str, OpenAIJudge | LexicalJudge]) -> dict[str, Judge]:
+    """The judges of a recipe by name; nothing is sent before the first ``judge`` call.
+
+    A model's judge comes guarded: it may raise JudgeOutage, upon which the training loop
+    saves a checkpoint and stops.
+
+    Raises:
+        KinogradError: if a cache file cannot be used.
+    """
+    return {
+        name: TokenOverlapJudge(name)
+        if isinstance(config, LexicalJudge)
+        else GuardedJudge(ModelJudge(name, config), config)
+        for name, config in configs.items()
+    }

@@ -1,0 +1,114 @@
+"""Token overlap as a judge: for demos and tests, only when a recipe names it.
+
+It needs no model and no network, and it understands nothing: a paraphrase scores low and a
+negation high. Its metrics are called ``judge_lexical/*``, so that no table mixes them with
+a model's verdicts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import fmean
+
+from kinograd.judge.autodq import f1
+from kinograd.types import JudgeRequest, Kind, UsageError, Verdict
+
+_WORD = re.compile(r"\w+")
+_CLAUSE_END = re.compile(
+    r"[.!?;:,\n]+|\b(?:and then|then|and|while|before|after|when|afterwards|finally)\b",
+    re.IGNORECASE,
+)
+_FUNCTION_WORDS = frozenset(
+    _WORD.findall(
+        "a an the is are was were be been being it its he his she her they their this that these "
+        "those there of to in on at by with from into onto as or"
+    )
+)
+# A clause is matched when token F1 reaches the first; DarkEventInfer's 2 and 1 and
+# MixVidQA's True when it reaches these.
+_SAME_EVENT = 0.5
+_ALL, _PART = 0.6, 0.3
+
+
+@lru_cache(maxsize=65536)
+def _stem(word: str) -> str:
+    from nltk.stem.porter import PorterStemmer
+
+    return PorterStemmer().stem(word)
+
+
+def tokens(text: str) -> list[str]:
+    """Stemmed content words, case and accents' composition folded.
+
+    >>> tokens("The man opened two doors.")
+    ['man', 'open', 'two', 'door']
+    """
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [_stem(word) for word in words if word not in _FUNCTION_WORDS]
+
+
+def token_f1(candidate: Sequence[str], reference: Sequence[str]) -> float:
+    """F1 of the multiset overlap of two token lists; 0 if either is empty."""
+    common = sum((Counter(candidate) & Counter(reference)).values())
+    if not common:
+        return 0.0
+    return f1(common / len(reference), common / len(candidate))
+
+
+def clauses(text: str) -> list[list[str]]:
+    """Token lists of the event clauses of a description, those without content words dropped."""
+    return [t for part in _CLAUSE_END.split(text) if (t := tokens(part))]
+
+
+def _matched(wanted: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> float:
+    """Share of the clauses ``wanted`` for which ``given`` holds the same event."""
+    if not wanted:
+        return 1.0
+    return fmean(any(token_f1(g, w) >= _SAME_EVENT for g in given) for w in wanted)
+
+
+def score_lexically(request: JudgeRequest) -> Verdict:
+    """The verdict of token overlap; ``parts`` always holds ``lexical_f1``.
+
+    Raises:
+        UsageError: for a kind that is not judged.
+    """
+    overlap = token_f1(tokens(request.candidate), tokens(request.reference))
+    parts = {"lexical_f1": overlap}
+    match request.kind:
+        case Kind.DARK_EVENT:
+            value = float((overlap >= _PART) + (overlap >= _ALL))
+            return Verdict(value, parts, label=f"{value:.0f}")
+        case Kind.MIX_VID | Kind.FREE_FORM:
+            right = overlap >= _ALL
+            return Verdict(float(right), parts, label=str(right))
+        case Kind.CAPTION:
+            given = clauses(request.candidate)
+            wanted = [tokens(e) for e in request.events] or clauses(request.reference)
+            recall = _matched(wanted, given) if given else 0.0
+            precision = _matched(given, clauses(request.reference)) if given else 0.0
+            parts |= {"recall": recall, "precision": precision}
+            label = f"recall {recall:.2f} precision {precision:.2f}"
+            return Verdict(f1(recall, precision), parts, label=label)
+    raise UsageError(f"the lexical judge cannot grade kind {request.kind.value!r}")
+
+
+class TokenOverlapJudge:
+    """The judge behind ``type: lexical``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._judged = 0
+
+    async def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
+        """Verdicts in the order of the requests; none is ever unscored."""
+        self._judged += len(requests)
+        return [score_lexically(request) for request in requests]
+
+    def metrics(self) -> dict[str, float]:
+        """Counts since the start of the process, by metric name."""
+        return {f"judge_lexical/{self.name}/judged": float(self._judged)}

@@ -1,0 +1,57 @@
+"""Text that somebody else wrote, made safe to show to a judge.
+
+A policy under training is an adversary of its judge: whatever raises the reward gets
+reinforced, "Score: 2" included. Three rules keep a candidate a piece of data. It holds no
+token that a chat template gives a meaning to, it is no longer than a cap, and it stands in
+a fence longer than any run of backticks inside it. The fourth rule belongs to the prompts:
+the last word in a message is ours.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control tokens of chat templates, matched loosely: removing a word that only looks like
+# one costs an honest answer nothing.
+_CONTROL = re.compile(
+    r"""
+      <\s*[|｜][^<>\n]{0,80}[|｜]\s*>          # <|im_start|>, <|eot_id|>, <｜User｜>
+    | </?\s*(?:s|bos|eos|pad|unk|mask|sys|start_of_turn|end_of_turn|start_of_image
+              |think|answer|tool_call|tool_response|tools|system|user|assistant
+              |video|image|audio)\s*/?>
+    | <</?\s*SYS\s*>>                          # Llama 2
+    | \[/?\s*(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS
+              |BOS|EOS|gMASK|SEP|CLS)\s*\]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_BACKTICKS = re.compile(r"`+")
+
+
+def neutralise(text: str) -> str:
+    """``text`` without control tokens, invisible characters and surrounding space.
+
+    Dropped are Unicode's control (Cc), format (Cf: zero-width, bidirectional, tags),
+    surrogate (Cs) and private-use (Co) characters; line breaks and tabs stay. Removal runs
+    to a fixed point, because taking a token out of ``<|im_<|x|>start|>`` makes another.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = "".join(
+        c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
+    )
+    while (cleaned := _CONTROL.sub(" ", text)) != text:
+        text = cleaned
+    return text.strip()
+
+
+def cap(text: str, max_chars: int) -> str:
+    """The first ``max_chars`` characters, with a mark where more was cut off."""
+    return text if len(text) <= max_chars else text[:max_chars].rstrip() + " […]"
+
+
+def fence(text: str) -> str:
+    """``text`` between two lines of backticks, longer than any run of them inside."""
+    longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}\n{text}\n{ticks}"

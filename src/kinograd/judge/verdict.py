@@ -1,0 +1,251 @@
+"""The forms a judge's reply may take: how each is asked for, constrained and read.
+
+The released judge of VidBridge-R1 searches the free reply for digits and words, so
+"Score: 1. It covers 1 of 2 events." counts as 2 and "This is not True: False" as true.
+Here a form is imposed where the endpoint can do it, strongest first, and read strictly
+everywhere: a reply of another form is no verdict.
+
+=============  ==================================================================
+mode           how the reply is bound to its form
+=============  ==================================================================
+choice         vLLM's ``structured_outputs.choice``: the reply is one of the labels
+regex          ``structured_outputs.regex`` (vLLM) and ``regex`` (SGLang)
+json_schema    ``response_format``, as commercial endpoints and llama.cpp offer
+text           not bound; the last line must be the verdict and nothing else
+=============  ==================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+EVENT_CHARS = 160  # ten words with room to spare
+_FREE_TOKENS = 768  # room to think aloud where the reply is not bound
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Mode(StrEnum):
+    CHOICE = "choice"
+    REGEX = "regex"
+    JSON_SCHEMA = "json_schema"
+    TEXT = "text"
+
+
+class Form(Protocol[T_co]):
+    """A form of reply. ``parse`` gives None for anything that is not of that form."""
+
+    def instruction(self, mode: Mode) -> str: ...
+
+    def constraint(self, mode: Mode) -> dict[str, Any]: ...
+
+    def max_tokens(self, mode: Mode) -> int: ...
+
+    def parse(self, text: str, mode: Mode) -> T_co | None: ...
+
+
+def _by_regex(pattern: str) -> dict[str, Any]:
+    return {"extra_body": {"structured_outputs": {"regex": pattern}, "regex": pattern}}
+
+
+def _by_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    form = {"name": "verdict", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def _read_object(text: str, keys: list[str]) -> dict[str, Any] | None:
+    """The JSON object ``text`` if it has exactly these keys."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and sorted(value) == sorted(keys) else None
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _either(labels: tuple[str, ...]) -> str:
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} or {labels[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class OneLabel:
+    """One of a few labels: ``0``/``1``/``2``, ``True``/``False``.
+
+    >>> OneLabel(("0", "1", "2")).parse("Score: 1. It covers 1 of 2 events.", Mode.TEXT) is None
+    True
+    """
+
+    labels: tuple[str, ...]
+
+    def instruction(self, mode: Mode) -> str:
+        if mode is Mode.JSON_SCHEMA:
+            return f'Reply with the JSON object {{"verdict": …}}: {_either(self.labels)}.'
+        if mode is Mode.TEXT:
+            return f"The last line of your reply holds only the verdict: {_either(self.labels)}."
+        return f"Reply with the verdict only: {_either(self.labels)}."
+
+    def constraint(self, mode: Mode) -> dict[str, Any]:
+        match mode:
+            case Mode.CHOICE:
+                return {"extra_body": {"structured_outputs": {"choice": list(self.labels)}}}
+            case Mode.REGEX:
+                return _by_regex(f"({'|'.join(map(re.escape, self.labels))})")
+            case Mode.JSON_SCHEMA:
+                return _by_schema({"verdict": {"type": "string", "enum": list(self.labels)}})
+            case Mode.TEXT:
+                return {}
+
+    def max_tokens(self, mode: Mode) -> int:
+        if mode is Mode.TEXT:
+            return _FREE_TOKENS
+        # No tokenizer needs more tokens than bytes; JSON adds braces, the key and spaces.
+        return max(map(len, self.labels)) + (48 if mode is Mode.JSON_SCHEMA else 4)
+
+    def parse(self, text: str, mode: Mode) -> str | None:
+        if mode is Mode.JSON_SCHEMA:
+            found = _read_object(text, ["verdict"])
+            label = found["verdict"] if found else None
+        elif mode is Mode.TEXT:
+            label = (_lines(text) or [None])[-1]
+        else:
+            label = text.strip()
+        return label if label in self.labels else None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPerItem:
+    """One label for each of ``count`` numbered items; parsed to a tuple in their order."""
+
+    count: int
+    labels: tuple[str, ...]
+
+    def instruction(self, mode: Mode) -> str:
+        if mode is Mode.JSON_SCHEMA:
+            return f"Reply with a JSON object from each number to {_either(self.labels)}."
+        return (
+            f"Reply with {self.count} lines, one for each number in order: the number, a colon, "
+            f"a space, then {_either(self.labels)}. Write nothing else."
+        )
+
+    def constraint(self, mode: Mode) -> dict[str, Any]:
+        match mode:
+            case Mode.CHOICE | Mode.REGEX:
+                one_of = "|".join(self.labels)
+                return _by_regex("\n".join(f"{i}: ({one_of})" for i in self._numbers()))
+            case Mode.JSON_SCHEMA:
+                one_of = {"type": "string", "enum": list(self.labels)}
+                return _by_schema({str(i): one_of for i in self._numbers()})
+            case Mode.TEXT:
+                return {}
+
+    def max_tokens(self, mode: Mode) -> int:
+        if mode is Mode.TEXT:
+            return _FREE_TOKENS
+        return self.count * (max(map(len, self.labels)) + 12) + 16
+
+    def parse(self, text: str, mode: Mode) -> tuple[str, ...] | None:
+        if mode is Mode.JSON_SCHEMA:
+            found = _read_object(text, [str(i) for i in self._numbers()]) or {}
+        else:
+            matches = [re.fullmatch(r"(\d+)\s*:\s*(\w+)", line) for line in _lines(text)]
+            pairs = [(m[1], m[2]) for m in matches if m]
+            if len(pairs) != len(matches) or len(pairs) != self.count:
+                return None
+            found = dict(pairs)
+        labels = [found.get(str(i)) for i in self._numbers()]
+        legal = all(label in self.labels for label in labels)
+        return tuple(str(label) for label in labels) if legal else None
+
+    def _numbers(self) -> range:
+        return range(1, self.count + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    """At most ``limit`` short sentences, repetitions dropped; none is a legal reply."""
+
+    limit: int
+
+    def instruction(self, mode: Mode) -> str:
+        if mode is Mode.JSON_SCHEMA:
+            return 'Reply with the JSON object {"events": […]}, a list of sentences.'
+        return (
+            "Reply with one event per line, each after a dash and a space, or with the single "
+            "word none if there is no event. Write nothing else."
+        )
+
+    def constraint(self, mode: Mode) -> dict[str, Any]:
+        match mode:
+            case Mode.CHOICE | Mode.REGEX:
+                line = f"- [^ \\n][^\\n]{{0,{EVENT_CHARS - 1}}}"
+                return _by_regex(f"none|{line}(\\n{line}){{0,{self.limit - 1}}}")
+            case Mode.JSON_SCHEMA:
+                # No length keywords: strict endpoints reject schemas that hold them.
+                return _by_schema({"events": {"type": "array", "items": {"type": "string"}}})
+            case Mode.TEXT:
+                return {}
+
+    def max_tokens(self, mode: Mode) -> int:
+        return _FREE_TOKENS if mode is Mode.TEXT else self.limit * (EVENT_CHARS + 3)
+
+    def parse(self, text: str, mode: Mode) -> tuple[str, ...] | None:
+        if mode is Mode.JSON_SCHEMA:
+            found = _read_object(text, ["events"])
+            events = found["events"] if found else None
+            if not isinstance(events, list) or not all(isinstance(e, str) for e in events):
+                return None
+            events = [e.strip() for e in events]
+        else:
+            lines = _lines(text)
+            if not lines or (lines != ["none"] and not all(e.startswith("- ") for e in lines)):
+                return None
+            events = [] if lines == ["none"] else [e.removeprefix("- ").strip() for e in lines]
+        if not all(0 < len(e) <= EVENT_CHARS for e in events):
+            return None
+        unique: dict[str, str] = {}
+        for event in events:
+            unique.setdefault(event.casefold(), event)
+        return tuple(unique.values())[: self.limit]
+
+
+def expected_value(
+    values: Mapping[str, float], logprobs: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """Mean of the labels' values under the judge's probabilities, and those labels' mass.
+
+    One label carries little when a judge hesitates; the mean over its first token tells 1.4
+    from 0.6 (as in G-Eval, arXiv 2303.16634). Labels are normalised among themselves, since
+    a server may report probabilities as they were before the constraint.
+
+    Args:
+        values: label to value; no label may begin like another.
+        logprobs: likeliest first tokens to log-probabilities. A token counts for the label
+            that it begins: small vocabularies spell ``True`` in pieces.
+
+    Returns:
+        None if no token begins a label.
+    """
+    mass = dict.fromkeys(values, 0.0)
+    for token, logprob in logprobs.items():
+        begun = [label for label in values if label.startswith(token.strip())]
+        if len(begun) == 1:
+            mass[begun[0]] += math.exp(logprob)
+    total = sum(mass.values())
+    if total <= 0.0:
+        return None
+    return sum(values[label] * p for label, p in mass.items()) / total, total
