@@ -1,27 +1,58 @@
-"""Clips ahead of time and only once: what the training and evaluation loops ask."""
+"""Clips ahead of time and only once: what training, evaluation and serving ask for frames."""
 
 from __future__ import annotations
 
+import json
+import threading
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 from kinograd.config.video import VideoConfig
 from kinograd.types import Clip, Media
-from kinograd.video.decode import decode
+from kinograd.video.cut import media_to_json
+from kinograd.video.decode import DECODER_VERSION, decode
 from kinograd.video.faults import ClipError
+from kinograd.video.fingerprint import clip_key
+from kinograd.video.pool import Stored, Task, WorkerPool
+from kinograd.video.worker import open_cache
+
+_Result = Clip | ClipError | Stored
+_POLL_S = 0.02
 
 
 class ClipStore:
-    """Decoded clips by medium, kept in memory or on disk, decoded ahead by workers."""
+    """Decoded clips by medium: each is decoded once and shared by all who ask.
+
+    With ``config.cache_dir`` clips live on disk and outlast the run; without it in memory,
+    least recently used out first. ``config.workers`` processes decode ahead; a clip that
+    crashes or hangs one of them is a ``ClipError`` and nothing more.
+
+    The arrays of a Clip are shared: do not write to them. Safe to use from threads.
+
+    Attributes:
+        counts: ``decoded`` clips, ``failed`` media, and how often ``get`` was served from
+            ``memory`` or ``disk``.
+        wait_s: seconds that callers have waited in ``get``, less those taken.
+    """
 
     def __init__(self, config: VideoConfig, media_root: str | Path, size_factor: int) -> None:
-        self._config, self._root = config, Path(media_root)
         self.spec = config.spec(size_factor)
-        self._clips: OrderedDict[Media, Clip | ClipError] = OrderedDict()
-        self._bytes = 0
+        self.counts: Counter[str] = Counter()
         self.wait_s = 0.0
+        self._config, self._root = config, Path(media_root).resolve()
+        self._lock = threading.RLock()
+        self._memory = _Memory(int(config.memory_gb * 1e9))
+        self._faults: dict[Media, ClipError] = {}
+        self._pending: dict[Media, Future[_Result]] = {}
+        self._keys: dict[Media, str] = {}
+        self._disk = open_cache(config)
+        self._decoder = f"{DECODER_VERSION}/av {version('av')}"
+        self._pool: WorkerPool | None = None
 
     def __enter__(self) -> ClipStore:
         return self
@@ -30,38 +61,219 @@ class ClipStore:
         self.close()
 
     def close(self) -> None:
-        self._clips.clear()
+        """Ends the workers and forgets what is in memory; the disk keeps what it has."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        with self._lock:
+            self._memory.clear()
+            self._pending.clear()
 
-    def prefetch(self, media: Sequence[Media]) -> None:
-        """Starts decoding ``media`` and returns at once."""
+    def take_wait_s(self) -> float:
+        """Seconds that callers waited since this was last asked (``video/wait_s``)."""
+        with self._lock:
+            waited, self.wait_s = self.wait_s, 0.0
+        return waited
+
+    # ------------------------------------------------------------------- asking
+
+    def prefetch(self, media: Iterable[Media]) -> None:
+        """Has ``media`` decoded soon, in this order; returns at once.
+
+        Faults are kept for ``get``. Decoding pauses while half of the memory holds clips
+        that nobody has asked for yet. Without workers this does nothing.
+        """
+        if self._config.workers == 0:
+            return
+        for medium in dict.fromkeys(media):
+            with self._lock:
+                if self._known(medium):
+                    continue
+            try:
+                if self._disk is None or not self._disk.has(self._key(medium)):
+                    self._submit(medium, urgent=False)
+            except ClipError as error:
+                self._fail(medium, error)
 
     def get(self, media: Media) -> Clip:
         """The clip of ``media``.
 
         Raises:
-            ClipError: the same for every call.
+            ClipError: the clip cannot be had; the same error at every call.
         """
+        began = time.perf_counter()
+        try:
+            return self._find(media)
+        except ClipError as error:
+            self._fail(media, error)
+            raise
+        finally:
+            with self._lock:
+                self.wait_s += time.perf_counter() - began
+
+    def _fail(self, media: Media, error: ClipError) -> None:
+        with self._lock:
+            self.counts["failed"] += media not in self._faults
+            self._faults[media] = error
+
+    def _known(self, media: Media) -> bool:
+        return media in self._pending or media in self._memory or media in self._faults
+
+    def _find(self, media: Media) -> Clip:
+        with self._lock:
+            if media in self._faults:
+                raise self._faults[media]
+            if (clip := self._memory.claim(media)) is not None:
+                if self._pool is not None:
+                    self._pool.wake()
+                self.counts["memory"] += 1
+                return clip
+            pending = media in self._pending
+        if self._disk and not pending and (clip := self._disk.load(self._key(media))):
+            self.counts["disk"] += 1
+            return clip
+        result = self._here(media) if self._config.workers == 0 else self._elsewhere(media)
+        if isinstance(result, ClipError):
+            raise result
+        if isinstance(result, Clip):
+            return result
+        assert self._disk is not None  # only a disk cache stores
+        # A cache smaller than what is in flight may have evicted it again.
+        return self._disk.load(self._key(media)) or self._decode(media)
+
+    # ----------------------------------------------------------------- decoding
+
+    def _decode(self, media: Media) -> Clip:
+        clip = decode(media, self.spec, self._config, self._root)
+        self.counts["decoded"] += 1
+        return clip
+
+    def _here(self, media: Media) -> _Result:
+        """Decodes in this process; waits if another process is at the same clip."""
+        if self._disk is None:
+            clip = self._decode(media)
+            self._memory.put(media, clip, claimed=True)
+            return clip
+        key = self._key(media)
+        while not self._disk.claim(key):
+            if (clip := self._disk.load(key)) is not None:
+                return clip
+            time.sleep(_POLL_S)
+        try:
+            clip = self._decode(media)
+            self._disk.save(key, clip)
+        finally:
+            self._disk.release(key)
+        return self._disk.load(key) or clip
+
+    def _elsewhere(self, media: Media) -> _Result:
+        result = self._submit(media, urgent=True).result()
+        with self._lock:
+            self._memory.claim(media)
+        return result
+
+    def _submit(self, media: Media, urgent: bool) -> Future[_Result]:
+        key = self._key(media)
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._start_pool()
+            if (future := self._pending.get(media)) is not None:
+                if urgent:
+                    self._pool.hurry(key)
+                return future
+            as_json = media_to_json(media)
+            message = json.dumps({"key": key, "media": as_json}).encode()
+            task = Task(key, media.cut.paths[0], message, urgent)
+            future = self._pending[media] = self._pool.submit(task)
+        future.add_done_callback(lambda done: self._arrived(media, done))
+        return future
+
+    def _arrived(self, media: Media, done: Future[_Result]) -> None:
+        """Runs in a pool thread: keeps the result before waiters see the future gone."""
+        with self._lock:
+            self._pending.pop(media, None)
+            if done.cancelled() or done.exception() is not None:
+                return
+            result = done.result()
+            if isinstance(result, ClipError):
+                self._fail(media, result)
+                return
+            self.counts["decoded"] += 1
+            if isinstance(result, Clip):
+                self._memory.put(media, result, claimed=False)
+
+    def _start_pool(self) -> WorkerPool:
+        setup = {
+            "config": self._config.model_dump(),
+            "spec": asdict(self.spec),
+            "media_root": str(self._root),
+        }
+        return WorkerPool(
+            self._config.workers,
+            json.dumps(setup).encode(),
+            self._config.timeout_s,
+            self._disk,
+            lambda: self._memory.roomy,
+        )
+
+    def _key(self, media: Media) -> str:
+        """The clip's name on disk; in memory any name will do."""
+        if (key := self._keys.get(media)) is None:
+            if self._disk is None:
+                key = str(len(self._keys))
+            else:
+                key = clip_key(media, self.spec, self._config, self._root, self._decoder)
+            self._keys[media] = key
+        return key
+
+
+class _Memory:
+    """Clips by medium within a byte budget, least recently used out first.
+
+    Clips that were prefetched and not asked for yet are counted, so that decoding ahead
+    cannot push out what it has just brought in.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._clips: OrderedDict[Media, Clip] = OrderedDict()
+        self._bytes = 0
+        self._unclaimed: set[Media] = set()
+        self._unclaimed_bytes = 0
+
+    def __contains__(self, media: Media) -> bool:
+        return media in self._clips
+
+    @property
+    def roomy(self) -> bool:
+        return self._unclaimed_bytes <= self._budget // 2
+
+    def put(self, media: Media, clip: Clip, claimed: bool) -> None:
+        self._drop(media)
+        self._clips[media] = clip
+        self._bytes += clip.frames.nbytes
+        if not claimed:
+            self._unclaimed.add(media)
+            self._unclaimed_bytes += clip.frames.nbytes
+        while self._bytes > self._budget and len(self._clips) > 1:
+            self._drop(next(iter(self._clips)))
+
+    def claim(self, media: Media) -> Clip | None:
         if media not in self._clips:
-            began = time.perf_counter()
-            try:
-                self._keep(media, decode(media, self.spec, self._config, self._root))
-            except ClipError as error:
-                self._keep(media, error)
-            self.wait_s += time.perf_counter() - began
+            return None
         self._clips.move_to_end(media)
-        found = self._clips[media]
-        if isinstance(found, ClipError):
-            raise found
-        return found
+        clip = self._clips[media]
+        if media in self._unclaimed:
+            self._unclaimed.remove(media)
+            self._unclaimed_bytes -= clip.frames.nbytes
+        return clip
 
-    def _keep(self, media: Media, value: Clip | ClipError) -> None:
-        self._clips[media] = value
-        self._bytes += value.frames.nbytes if isinstance(value, Clip) else 0
-        while self._bytes > 2 << 30 and len(self._clips) > 1:
-            _, old = self._clips.popitem(last=False)
-            self._bytes -= old.frames.nbytes if isinstance(old, Clip) else 0
+    def clear(self) -> None:
+        self._clips.clear()
+        self._unclaimed.clear()
+        self._bytes = self._unclaimed_bytes = 0
 
-    def take_wait_s(self) -> float:
-        """Seconds that callers waited since the last call."""
-        waited, self.wait_s = self.wait_s, 0.0
-        return waited
+    def _drop(self, media: Media) -> None:
+        if (clip := self.claim(media)) is not None:
+            del self._clips[media]
+            self._bytes -= clip.frames.nbytes

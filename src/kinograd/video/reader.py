@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,26 +26,34 @@ if TYPE_CHECKING:
 _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,ivf,obu"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # Packets of smaller files are kept from the mapping pass, so that a file is read once.
-_KEEP_BYTES = 32 << 20
+KEEP_BYTES = 32 << 20
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MIN_SIDE = 4
 
 
 class Reader:
-    """One open video file. ``label`` is the path as the data names it, for messages.
+    """One open video file.
+
+    Args:
+        file: what ``paths.resolve`` gave.
+        label: the path as the data names it, for messages.
+        index: the file's map if known from an earlier reading.
 
     Raises:
         ClipError: NOT_MEDIA, TRUNCATED, NO_VIDEO, UNSUPPORTED, TOO_LONG, TOO_MANY_PIXELS
-            or TOO_SMALL, from the constructor; DAMAGED from ``frames``.
+            or TOO_SMALL from the constructor, DAMAGED from ``frames_at``.
     """
 
-    def __init__(self, file: Path, label: str, config: VideoConfig) -> None:
+    def __init__(
+        self, file: Path, label: str, config: VideoConfig, index: Index | None = None
+    ) -> None:
         self._file, self.label, self._config = file, label, config
+        self._packets: list[Packet] | None = None
         self._open()
         try:
             self._check_limits()
-            self._packets: list[Packet] | None = None
-            self.index = self._map()
+            self.index = self._map() if index is None else index
+            self._check_duration(self.index.duration)
         except BaseException:
             self.close()
             raise
@@ -71,6 +80,11 @@ class Reader:
         return self.index.frames
 
     @property
+    def kept(self) -> bool:
+        """Whether the packets are in memory, so that the map costs nothing."""
+        return self._packets is not None
+
+    @property
     def pixel_aspect(self) -> float:
         """Width of a pixel over its height."""
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
@@ -83,19 +97,16 @@ class Reader:
             self._container = av.open(str(self._file), options=_OPTIONS)
         except FFmpegError as error:
             raise self._not_media(error) from None
-        videos = [
-            s for s in self._container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE
-        ]
-        if not videos:
+        stream = self._container.streams.best("video")
+        if stream is None or int(stream.disposition) & _ATTACHED_PICTURE:
+            self._container.close()
+            raise ClipError(ClipFault.NO_VIDEO, self.label, "no video stream (sound only?)")
+        if stream.codec_context is None:
             self._container.close()
             raise ClipError(
-                ClipFault.NO_VIDEO, self.label, "the file has no video stream (sound only?)"
+                ClipFault.UNSUPPORTED, self.label, "no decoder for its codec; convert it to H.264"
             )
-        self._stream = videos[0]
-        self._codec = self._stream.codec_context
-        if self._codec is None:
-            self._container.close()
-            raise ClipError(ClipFault.UNSUPPORTED, self.label, "no decoder for its video codec")
+        self._stream, self._codec = stream, stream.codec_context
         self._codec.thread_type = "NONE"
         self._codec.thread_count = 1
 
@@ -106,23 +117,23 @@ class Reader:
             return ClipError(
                 ClipFault.TRUNCATED,
                 self.label,
-                "an mp4 whose index is missing or broken: an incomplete download or "
-                f"recording; fetch it again ({error.strerror})",
+                "an mp4 without a readable index: an incomplete download or recording; "
+                f"fetch it again ({error.strerror})",
             )
         return ClipError(
             ClipFault.NOT_MEDIA, self.label, f"not a video file that can be read ({error.strerror})"
         )
 
     def _check_limits(self) -> None:
-        limit = self._config.max_source_pixels
         width, height = self._codec.width, self._codec.height
-        if width * height > limit:
+        if width * height > self._config.max_source_pixels:
             raise ClipError(
                 ClipFault.TOO_MANY_PIXELS,
                 self.label,
-                f"{width}x{height} exceeds video.max_source_pixels = {limit}",
+                f"frames of {width}x{height} exceed video.max_source_pixels = "
+                f"{self._config.max_source_pixels}",
             )
-        if width < _MIN_SIDE or height < _MIN_SIDE:
+        if min(width, height) < _MIN_SIDE:
             raise ClipError(
                 ClipFault.TOO_SMALL,
                 self.label,
@@ -154,8 +165,7 @@ class Reader:
                 size += packet.size
                 if kept is not None:
                     kept.append(packet)
-                    if size > _KEEP_BYTES:
-                        kept = None
+                    kept = kept if size <= KEEP_BYTES else None
                 pts.append(packet.pts)
                 key.append(packet.is_keyframe)
                 visible.append(not packet.is_discard)
@@ -176,81 +186,115 @@ class Reader:
         if index is None:
             fault = ClipFault.TRUNCATED if broken or promised else ClipFault.NO_VIDEO
             raise ClipError(fault, self.label, "its video stream holds no frame")
-        self._check_duration(index.duration)
         return index
 
     # ----------------------------------------------------------------- decoding
 
     def frames_at(self, places: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """The frames at ``places`` (showing order), each with its place, ascending.
+        """The frames at ``places`` (showing order), each with its place.
+
+        Ascending, but for frames that a second attempt had to find.
 
         Raises:
-            ClipError: DAMAGED, with the second of the first frame that cannot be
-                decoded without error.
+            ClipError: DAMAGED, with the second of the first fault met on the way.
         """
         index = self.index
         if not index.timed:
             yield from self._counted(sorted(set(places)))
             return
-        ticks = index.pts[index.order()]
+        order = index.order()
+        place_of = {int(index.pts[order[p]]): p for p in places}
         for run in plan(index, places):
-            found, bad = self._decode(run, skip=True)
-            if len(found) < len(run.pts):
+            missing = set(run.pts)
+            bad = yield from self._decode(run, missing, place_of, skip=True)
+            if missing:
                 # Entered at a picture that does not stand alone (an intra refresh, a
                 # broken link), or a packet without a picture of its own: from the start
                 # of the file, skipping nothing, it must work.
-                found, bad = self._decode(Run(0, run.last, run.pts), skip=False)
-            for wanted in run.pts:
-                if wanted not in found:
-                    raise self._damaged(wanted if bad is None else min(bad, wanted))
-                yield int(np.searchsorted(ticks, wanted)), found[wanted]
+                whole = Run(0, run.last, run.pts)
+                bad = yield from self._decode(whole, missing, place_of, skip=False)
+            if missing:
+                raise self._damaged(min(missing) if bad is None else min(bad, *missing))
 
-    def _decode(self, run: Run, skip: bool) -> tuple[dict[int, VideoFrame], int | None]:
-        """Frames of a run by pts up to the first damage, and where that lies.
+    def _decode(
+        self, run: Run, missing: set[int], place_of: dict[int, int], skip: bool
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """Yields frames of a run, takes them out of ``missing``; returns the first fault.
 
         With ``skip`` frames that nothing refers to are not decoded unless wanted.
         Without it a wanted packet that yields no picture (VP8's hidden frames, second
         fields) shows the one before it, as a player does.
         """
-        wanted = set(run.pts)
-        found: dict[int, VideoFrame] = {}
         codec, mode, before = self._codec, "", None
         codec.flush_buffers()
-        for packet in (*self._feed(run.first, run.last), None):
-            need = "NONREF" if skip and packet and packet.pts not in wanted else "DEFAULT"
+        for packet in chain(self._feed(run.first, run.last), (None,)):
+            need = "NONREF" if skip and packet and packet.pts not in missing else "DEFAULT"
             if need != mode:
                 codec.skip_frame = mode = need
             try:
                 frames = codec.decode(packet)
             except FFmpegError:
-                return found, packet.pts if packet else run.pts[-1]
+                return packet.pts if packet else run.pts[-1]
             for frame in frames:
                 if frame.is_corrupt:
-                    return found, frame.pts
+                    return frame.pts
                 if not skip and before is not None:
-                    for pts in wanted - found.keys():
-                        if before.pts < pts < frame.pts:
-                            found[pts] = before
-                if frame.pts in wanted:
-                    found[frame.pts] = frame
+                    for pts in sorted(t for t in missing if before.pts < t < frame.pts):
+                        missing.discard(pts)
+                        yield place_of[pts], before
+                if frame.pts in missing:
+                    missing.discard(frame.pts)
+                    yield place_of[frame.pts], frame
                 before = frame
         if not skip and before is not None:
-            found |= {pts: before for pts in wanted - found.keys() if before.pts < pts}
-        return found, None
+            for pts in sorted(t for t in missing if before.pts < t):
+                missing.discard(pts)
+                yield place_of[pts], before
+        return None
 
     def _feed(self, first: int, last: int) -> Iterator[Packet]:
+        """Packets ``first..last``: from memory, by seeking, or by reading up to them."""
         if self._packets is not None:
             yield from self._packets[first : last + 1]
             return
-        self._reopen()
-        number = 0
+        number = self._seek(first)
         for packet in self._container.demux(self._stream):
-            if packet.size:
-                if first <= number <= last:
-                    yield packet
-                number += 1
+            if not packet.size:
+                continue
+            if number is None:  # where the seek landed
+                number = self._number(packet)
+                if number is None or number > first:
+                    self._reopen()
+                    yield from self._read(first, last)
+                    return
+            if number >= first:
+                yield packet
+            number += 1
             if number > last:
                 return
+
+    def _seek(self, packet: int) -> int | None:
+        """Goes to or before a packet; the number of the next one if that is known."""
+        if packet and self.index.timed:
+            try:
+                self._container.seek(int(self.index.pts[packet]), stream=self._stream)
+                return None
+            except FFmpegError:
+                pass
+        self._reopen()
+        return 0
+
+    def _number(self, packet: Packet) -> int | None:
+        found = np.flatnonzero(self.index.pts == packet.pts)
+        return int(found[0]) if len(found) == 1 else None
+
+    def _read(self, first: int, last: int) -> Iterator[Packet]:
+        packets = (p for p in self._container.demux(self._stream) if p.size)
+        for number, packet in enumerate(packets):
+            if number > last:
+                return
+            if number >= first:
+                yield packet
 
     def _reopen(self) -> None:
         self.close()
@@ -262,7 +306,7 @@ class Reader:
         self._codec.flush_buffers()
         self._codec.skip_frame = "DEFAULT"
         try:
-            for packet in (*self._feed(0, len(self.index.visible)), None):
+            for packet in chain(self._feed(0, len(self.index.visible)), (None,)):
                 for frame in self._codec.decode(packet):
                     if frame.is_corrupt:
                         raise self._damaged_at(number / self.index.rate)
@@ -276,7 +320,7 @@ class Reader:
 
     def _damaged(self, pts: int) -> ClipError:
         first = int(self.index.pts[self.index.visible].min())
-        return self._damaged_at((pts - first) * float(self.index.time_base))
+        return self._damaged_at(max(0.0, (pts - first) * float(self.index.time_base)))
 
     def _damaged_at(self, seconds: float) -> ClipError:
         return ClipError(

@@ -1,0 +1,242 @@
+"""Decoded clips on disk: one file per clip, a byte budget, safe for several processes.
+
+Every file is written under a temporary name and renamed, carries a checksum, and is
+evicted least recently used first. Nothing is locked: a process that decodes a clip leaves
+a *claim* beside its place, so that others wait for it instead of decoding it again; the
+claim of a dead process is taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from kinograd.types import Clip
+
+_SUFFIX = ".clip.safetensors"
+_STALE_PARTIAL_S = 24 * 3600.0
+_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What a cache folder holds.
+
+    Attributes:
+        clips, bytes: decoded clips and their size on disk.
+        oldest_s: seconds since the least recently used one was used; None when empty.
+    """
+
+    clips: int
+    bytes: int
+    oldest_s: float | None
+
+
+class DiskCache:
+    """Clips by key in a folder of at most ``budget`` bytes (and a little while writing).
+
+    Args:
+        jpeg: store frames as JPEG: an eighth of the bytes, not exact.
+        claim_s: age at which a claim counts as abandoned.
+    """
+
+    def __init__(self, folder: str | Path, budget: int, jpeg: bool, claim_s: float) -> None:
+        self._folder, self._budget = Path(folder) / "clips", budget
+        self._jpeg, self._claim_s = jpeg, claim_s
+        self._unseen = budget  # bytes written since the folder was last measured
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    # ------------------------------------------------------------ reading, writing
+
+    def has(self, key: str) -> bool:
+        return self._file(key).exists()
+
+    def load(self, key: str) -> Clip | None:
+        """The clip under ``key``; None if there is none. A damaged file is deleted."""
+        file = self._file(key)
+        try:
+            clip = _read(file)
+            os.utime(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            file.unlink(missing_ok=True)
+            return None
+        return clip
+
+    def save(self, key: str, clip: Clip) -> None:
+        """Stores ``clip``; others see it whole or not at all."""
+        file = self._file(key)
+        file.parent.mkdir(exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+        try:
+            _write(partial, clip, self._jpeg)
+            size = partial.stat().st_size
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)
+        self._unseen += size
+        if self._unseen > self._budget * 0.02:
+            self._evict()
+
+    def _file(self, key: str) -> Path:
+        mode = "jpeg" if self._jpeg else "raw"
+        return self._folder / key[:2] / f"{key}.{mode}{_SUFFIX}"
+
+    # ----------------------------------------------------------------------- claims
+
+    def claim(self, key: str) -> bool:
+        """Says that this process decodes ``key``; False if another one is at it."""
+        file = self._claim_file(key)
+        file.parent.mkdir(exist_ok=True)
+        for _ in range(2):
+            try:
+                handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                if not self._abandoned(file):
+                    return False
+                file.unlink(missing_ok=True)
+                continue
+            with os.fdopen(handle, "w") as f:
+                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, f)
+            return True
+        return False
+
+    def release(self, key: str) -> None:
+        """Withdraws a claim, whether or not a clip came of it."""
+        self._claim_file(key).unlink(missing_ok=True)
+
+    def _claim_file(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.claim"
+
+    def _abandoned(self, file: Path) -> bool:
+        try:
+            age = time.time() - file.stat().st_mtime
+            owner = json.loads(file.read_text())
+        except FileNotFoundError:
+            return True
+        except ValueError:  # being written, or its writer died in between
+            return age > 5.0
+        if age > self._claim_s:
+            return True
+        return owner["host"] == socket.gethostname() and not _alive(owner["pid"])
+
+    # ------------------------------------------------------------- budget, upkeep
+
+    def _evict(self) -> None:
+        found = sorted(_entries(self._folder), key=lambda e: e.stat().st_mtime)
+        total = sum(e.stat().st_size for e in found)
+        for entry in found:
+            if total <= self._budget:
+                break
+            total -= entry.stat().st_size
+            Path(entry.path).unlink(missing_ok=True)
+        self._unseen = 0
+
+    def stats(self) -> CacheStats:
+        """Counts and sizes now."""
+        found = [e.stat() for e in _entries(self._folder)]
+        oldest = min((s.st_mtime for s in found), default=None)
+        return CacheStats(
+            len(found),
+            sum(s.st_size for s in found),
+            None if oldest is None else max(0.0, time.time() - oldest),
+        )
+
+    def clear(self) -> CacheStats:
+        """Deletes all clips, abandoned claims and partial files; says what was there."""
+        before = self.stats()
+        for entry in _entries(self._folder):
+            Path(entry.path).unlink(missing_ok=True)
+        for file in self._folder.glob("*/*.claim"):
+            if self._abandoned(file):
+                file.unlink(missing_ok=True)
+        for file in self._folder.glob("*/*.partial"):
+            if time.time() - file.stat().st_mtime > _STALE_PARTIAL_S:
+                file.unlink(missing_ok=True)
+        return before
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    for sub in os.scandir(folder):
+        if sub.is_dir():
+            for entry in os.scandir(sub.path):
+                if entry.name.endswith(_SUFFIX):
+                    try:
+                        entry.stat()  # cached in the entry; gone if evicted meanwhile
+                    except FileNotFoundError:
+                        continue
+                    yield entry
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# ------------------------------------------------------------------------ one file
+
+
+def _write(file: Path, clip: Clip, jpeg: bool) -> None:
+    frames = clip.frames
+    if jpeg:
+        blobs = [_to_jpeg(f) for f in frames]
+        ends = np.cumsum([len(b) for b in blobs])
+        frames = np.frombuffer(b"".join(blobs), np.uint8)
+        arrays = {"jpeg": frames, "ends": ends, "timestamps": clip.timestamps}
+    else:
+        arrays = {"frames": np.ascontiguousarray(frames), "timestamps": clip.timestamps}
+    facts = {
+        "native_fps": clip.native_fps,
+        "fps": clip.fps,
+        "duration": clip.duration,
+        "damaged": clip.damaged,
+        "crc32": zlib.crc32(np.ascontiguousarray(frames).data),
+    }
+    save_file(arrays, file, metadata={"clip": json.dumps(facts)})
+
+
+def _read(file: Path) -> Clip:
+    with safe_open(file, framework="np") as f:
+        facts = json.loads(f.metadata()["clip"])
+        jpeg = "jpeg" in f.keys()  # noqa: SIM118 - not a mapping
+        frames = f.get_tensor("jpeg" if jpeg else "frames")
+        timestamps = f.get_tensor("timestamps")
+        ends = f.get_tensor("ends") if jpeg else None
+    if zlib.crc32(frames.data) != facts.pop("crc32"):
+        raise ValueError(f"{file}: checksum differs")
+    if ends is not None:
+        blobs = np.split(frames, ends[:-1])
+        frames = np.stack([_from_jpeg(b) for b in blobs])
+    return Clip(frames=frames, timestamps=timestamps, **facts)
+
+
+def _to_jpeg(frame: np.ndarray) -> bytes:
+    from PIL import Image
+
+    out = BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))
+    image.save(out, "JPEG", quality=_QUALITY, subsampling=0)
+    return out.getvalue()
+
+
+def _from_jpeg(blob: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    return np.ascontiguousarray(np.asarray(Image.open(BytesIO(blob))).transpose(2, 0, 1))

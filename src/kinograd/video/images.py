@@ -1,0 +1,89 @@
+"""Images, and frames that somebody has decoded already, as Clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinograd.types import Clip, VideoSpec
+from kinograd.video.faults import ClipError, ClipFault
+from kinograd.video.sample import frame_size, smart_resize
+from kinograd.video.scale import Scaler
+
+
+def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: VideoSpec) -> Clip:
+    """A Clip of frames that are decoded already, resized like decoded ones.
+
+    Args:
+        frames: PIL images or uint8 arrays (H, W, 3), all of one size; taken as the
+            sample, not sampled again. The last one is repeated up to a multiple of
+            ``spec.frame_factor``, as qwen-vl-utils does.
+        fps: frames per second of this list.
+
+    Raises:
+        ValueError: no frames, unlike shapes, or an aspect ratio beyond 200:1.
+    """
+    arrays = [rgb_array(f) for f in frames]
+    if not arrays:
+        raise ValueError("a clip needs at least one frame")
+    if len({a.shape for a in arrays}) > 1:
+        raise ValueError("all frames of a clip must have one size")
+    if not fps > 0:
+        raise ValueError(f"fps must be positive, not {fps}")
+    arrays += [arrays[-1]] * (-len(arrays) % spec.frame_factor)
+    n = len(arrays)
+    height, width = frame_size(*arrays[0].shape[:2], n, spec)
+    scaler = Scaler(spec.resample)
+    pixels = np.stack([scaler.rgb_array(a, height, width) for a in arrays])
+    return Clip(pixels, np.arange(n) / fps, fps, fps, n / fps)
+
+
+def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixels: int) -> Clip:
+    """The Clip (T = 1) of an image file, turned by its EXIF orientation.
+
+    Raises:
+        ClipError: NOT_MEDIA, TOO_MANY_PIXELS or ASPECT.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > max_pixels:
+                raise ClipError(
+                    ClipFault.TOO_MANY_PIXELS,
+                    label,
+                    f"{image.width}x{image.height} exceeds video.max_source_pixels = {max_pixels}",
+                )
+            array = rgb_array(ImageOps.exif_transpose(image))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow's decoders raise all of these for broken files
+        raise ClipError(
+            ClipFault.NOT_MEDIA, label, f"not an image that can be read ({error})"
+        ) from None
+    try:
+        size = smart_resize(*array.shape[:2], spec.size_factor, *spec.image_pixels)
+    except ValueError as error:
+        raise ClipError(ClipFault.ASPECT, label, f"{error}; drop the image") from None
+    return Clip(scaler.rgb_array(array, *size)[None], np.zeros(1), 1.0, 1.0, 1.0)
+
+
+def rgb_array(frame: Any) -> np.ndarray:
+    """(H, W, 3) uint8; transparency is laid on white, as qwen-vl-utils does.
+
+    Raises:
+        ValueError: for an array of another type or shape.
+    """
+    if not isinstance(frame, np.ndarray):
+        if frame.mode in ("RGBA", "LA", "PA") or "transparency" in frame.info:
+            from PIL import Image
+
+            layer = frame.convert("RGBA")
+            frame = Image.new("RGB", layer.size, (255, 255, 255))
+            frame.paste(layer, mask=layer.getchannel("A"))
+        frame = np.asarray(frame.convert("RGB"))
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+        raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+    return np.ascontiguousarray(frame)
