@@ -18,10 +18,6 @@ from kinograd.models.prefix import PrefixLM
 from kinograd.types import UsageError
 from kinograd.video.patches import Geometry
 
-# Means and deviations of CLIP's training images, used by every Qwen-VL processor
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
-
 _PROCESSOR_FILES = (
     "preprocessor_config.json",
     "video_preprocessor_config.json",
@@ -104,7 +100,7 @@ def load(config: ModelConfig) -> VideoLM:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     lm = PrefixLM(model, family, getattr(torch, config.dtype))
     lm.train()
-    return VideoLM(lm, tokenizer, _geometry(config.path, settings), config.path)
+    return VideoLM(lm, tokenizer, _geometry(config.path, family), config.path)
 
 
 def frozen_copy(lm: PrefixLM) -> PrefixLM:
@@ -118,15 +114,15 @@ def frozen_copy(lm: PrefixLM) -> PrefixLM:
     return copied
 
 
-def _geometry(path: str, settings) -> Geometry:
+def _geometry(path: str, family: QwenVL) -> Geometry:
     """Patch sizes from the model, normalisation from the checkpoint's processor file."""
-    vision = settings.vision_config
+    vision = family.config.vision_config
     file = Path(path) / "preprocessor_config.json"
-    stored = json.loads(file.read_text()) if file.is_file() else {}
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return Geometry(
         patch=vision.patch_size,
         merge=vision.spatial_merge_size,
         temporal=vision.temporal_patch_size,
-        mean=tuple(stored.get("image_mean", _MEAN)),
-        std=tuple(stored.get("image_std", _STD)),
+        mean=tuple(stored.get("image_mean", family.pixel_mean)),
+        std=tuple(stored.get("image_std", family.pixel_std)),
     )

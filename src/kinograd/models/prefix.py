@@ -107,7 +107,7 @@ class PrefixLM(nn.Module):
         )
 
     def media_features(self, media: Sequence[Patches]) -> dict[Patches, Tensor]:
-        """(tokens, D) per distinct medium, one tower call for all that are not cached.
+        """(levels, tokens, D) per distinct medium, one tower call for all not cached.
 
         Features of a frozen tower are kept as long as their Patches live, so that
         rollout, reference and policy share them.
@@ -139,13 +139,15 @@ class PrefixLM(nn.Module):
             ids[i, :n] = torch.from_numpy(prompt.input_ids)
             positions[:, i, :n] = torch.from_numpy(prompt.positions)
             slots[i, :n] = torch.from_numpy(prompt.is_media)
-        embeds = self.model.get_input_embeddings()(ids.to(device))
+        embeds, deep = self.model.get_input_embeddings()(ids.to(device)), {}
         media = [m for prompt in prompts for m in prompt.media]
         if media:
             features = self.media_features(media)
-            flat = torch.cat([features[m] for m in media]).to(embeds.dtype)
-            assert int(slots.sum()) == len(flat), "media tokens and features do not match"
-            embeds = embeds.masked_scatter(slots.to(device)[..., None], flat)
+            flat = torch.cat([features[m] for m in media], dim=1).to(embeds.dtype)
+            assert int(slots.sum()) == flat.shape[1], "media tokens and features do not match"
+            slots = slots.to(device)
+            embeds = embeds.masked_scatter(slots[..., None], flat[0])
+            deep = self.family.deep_features(slots, flat[1:])
         capture = PrefixCapture()
         with self._autocast():
             hidden = self.family.language_model(self.model)(
@@ -153,6 +155,7 @@ class PrefixLM(nn.Module):
                 position_ids=positions.to(device),
                 use_cache=False,
                 shared=capture,
+                **deep,
             ).last_hidden_state
         layers = range(len(capture.keys))
         padding = torch.arange(longest, device=device)[None] >= lengths[:, None]

@@ -143,13 +143,12 @@ def encode(
         messages(example, config), tokenize=False, add_generation_prompt=True
     )
     short = tokenizer(text, add_special_tokens=False)["input_ids"]
-    length = len(short) + sum(family.n_tokens(m) - 1 for m in media)
-    if length > config.max_tokens:
+    ids = family.expand(short, media, tokenizer)
+    if len(ids) > config.max_tokens:
         raise PromptTooLong(
-            f"example {example.id!r}: its prompt has {length} tokens, prompt.max_tokens is "
+            f"example {example.id!r}: its prompt has {len(ids)} tokens, prompt.max_tokens is "
             f"{config.max_tokens}; lower video.max_frames or video.max_pixels, or raise the limit"
         )
-    ids = family.expand(short, media)
     is_media = np.isin(ids, [family.image_token, family.video_token])
     return Prompt(ids, family.positions(ids, media), is_media, tuple(media))
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
 
 from kinograd.algo.loss import TokenBatch
 from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
@@ -27,6 +35,64 @@ def folder(tmp_path_factory):
     return path
 
 
+def other_family(source, folder, name: str):
+    """A random checkpoint of another architecture with the tiny model's tokenizer."""
+    settings = AutoConfig.from_pretrained(source)
+    vision = {"depth": 3, "num_heads": 2, "patch_size": 14, "temporal_patch_size": 2}
+    text = settings.text_config.to_dict()
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
+    sizes += ("num_attention_heads", "num_key_value_heads", "tie_word_embeddings")
+    text = {k: text[k] for k in sizes}
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
+    if name == "qwen2_vl":
+        vision |= {"embed_dim": 64, "hidden_size": text["hidden_size"], "mlp_ratio": 2}
+        config, cls = Qwen2VLConfig, Qwen2VLForConditionalGeneration
+    else:
+        vision |= {"hidden_size": 64, "intermediate_size": 96, "patch_size": 16}
+        vision |= {"out_hidden_size": text["hidden_size"], "deepstack_visual_indexes": [0, 1]}
+        vision |= {"num_position_embeddings": 64}
+        text |= {"head_dim": 32}
+        rope |= {"mrope_interleaved": True}
+        config, cls = Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    ids = {k: getattr(settings, k) for k in ("image_token_id", "video_token_id")}
+    ids |= {k: getattr(settings, k) for k in ("vision_start_token_id", "vision_end_token_id")}
+    torch.manual_seed(0)
+    model = cls(config(text_config=text | {"rope_parameters": rope}, vision_config=vision, **ids))
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.06) if p.ndim > 1 else None
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_vl"])
+def test_other_families_equal_replicated_rows(folder, tmp_path, name):
+    model = fresh(other_family(folder, tmp_path, name), train_vision=True)
+    tasks = make_tasks(model, SHAPES)
+    loss = sum(
+        -(torch.from_numpy(c.weight * c.advantage) * logp).sum()
+        for task in tasks
+        for c, logp in zip(task.completions, replicated(model, task), strict=True)
+    )
+    loss.backward()
+    expected = gradients(model)
+    model.lm.zero_grad()
+    Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    assert relative(gradients(model), expected) < 2e-5
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_vl"])
+def test_positions_of_other_families_are_transformers(folder, tmp_path, name):
+    model = fresh(other_family(folder, tmp_path, name))
+    prompt = make_prompt(model, 0, grid=(2, 4, 6))  # shorter than wide: all rules agree
+    expected, _ = model.lm.model.model.get_rope_index(
+        torch.from_numpy(prompt.input_ids)[None],
+        mm_token_type_ids=torch.from_numpy(prompt.is_media)[None].int() * 2,
+        video_grid_thw=torch.tensor([prompt.media[0].grid]),
+    )
+    np.testing.assert_array_equal(prompt.positions, expected[:, 0].numpy())
+
+
 def fresh(folder, **options) -> VideoLM:
     model = load(ModelConfig(path=str(folder), device="cpu", **options))
     with torch.no_grad():  # biases start at zero: make every parameter matter
@@ -46,10 +112,11 @@ def make_prompt(model: VideoLM, seed: int, grid=(4, 4, 6), text=9, shared: Patch
         torch.from_numpy(rng.standard_normal((int(np.prod(grid)), width), dtype=np.float32)),
         grid,
         1.0,
+        tuple(0.5 + 2 * i for i in range(grid[0])),
     )
     start, video, end = family.vision_start, family.video_token, family.vision_end
     words = rng.integers(300, 400, text).tolist()
-    ids = family.expand([*words[:3], start, video, end, *words[3:]], [patches])
+    ids = family.expand([*words[:3], start, video, end, *words[3:]], [patches], model.tokenizer)
     return Prompt(ids, family.positions(ids, [patches]), ids == video, (patches,))
 
 
@@ -124,7 +191,7 @@ def test_gradients_equal_replicated_rows(folder, micro_tokens, options):
     model.lm.zero_grad()
     learner = Learner(model, OptimConfig(micro_tokens=micro_tokens), total_steps=1)
     sums = learner.accumulate(tasks, reinforce)
-    assert sums["loss"] == pytest.approx(float(sum(losses)), abs=1e-5)
+    assert sums["loss"] == pytest.approx(float(sum(losses).detach()), abs=1e-5)
     assert relative(gradients(model), expected) < 1e-5
 
 

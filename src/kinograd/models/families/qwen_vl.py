@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from kinograd.models.media import Patches
 
 class QwenVL:
     """Adapter of a loaded Qwen2-VL model. ``model`` is the transformers model with a head."""
+
+    pixel_mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
+    pixel_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
 
     def __init__(self, config) -> None:
         self.config = config
@@ -41,11 +45,17 @@ class QwenVL:
         """Temporal positions per temporal patch."""
         return 1.0
 
+    def runs(self, patches: Patches) -> list[tuple[int, int, int]]:
+        """Grids (t, h, w) of the stretches of tokens that a medium becomes."""
+        return [patches.grid]
+
     def n_tokens(self, patches: Patches) -> int:
         t, h, w = patches.grid
         return t * (h // self.merge) * (w // self.merge)
 
-    def expand(self, input_ids: Sequence[int], media: Sequence[Patches]) -> np.ndarray:
+    def expand(
+        self, input_ids: Sequence[int], media: Sequence[Patches], tokenizer: Any = None
+    ) -> np.ndarray:
         """int64 (P,): each placeholder of the chat template becomes the medium's tokens."""
         remaining = iter(media)
         out: list[int] = []
@@ -61,7 +71,7 @@ class QwenVL:
         modality = np.select(
             [input_ids == self.image_token, input_ids == self.video_token], [1, 2], 0
         )
-        remaining = iter(media)
+        remaining = iter([(p, grid) for p in media for grid in self.runs(p)])
         parts: list[np.ndarray] = []
         start = 0
         for kind, run in groupby(modality):
@@ -70,8 +80,7 @@ class QwenVL:
                 if kind == 0:
                     part = np.broadcast_to(np.arange(length), (3, length))
                 else:  # adjacent media of one kind share a run
-                    patches = next(remaining)
-                    t, h, w = patches.grid
+                    patches, (t, h, w) = next(remaining)
                     part = np.indices((t, h // self.merge, w // self.merge)).reshape(3, -1)
                     step = 1.0 if kind == 1 else self.time_step(patches)
                     part[0] = (part[0] * step).astype(np.int64)
@@ -90,8 +99,18 @@ class QwenVL:
 
     @staticmethod
     def features(model: nn.Module, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
-        """Vision features per medium, (tokens, D) each; images are clips of one patch."""
-        return model.model.get_video_features(pixels, grids, return_dict=True).pooler_output
+        """Vision features (levels, tokens, D) per medium; images are clips of one patch.
+
+        Level 0 replaces the placeholders' embeddings; further levels (DeepStack) are added
+        to the hidden states of the first layers.
+        """
+        output = model.model.get_video_features(pixels, grids, return_dict=True)
+        return [x[None] for x in output.pooler_output]
+
+    @staticmethod
+    def deep_features(is_media: Tensor, levels: Sequence[Tensor]) -> dict[str, Any]:
+        """Arguments of the language model for feature levels beyond the first."""
+        return {}
 
 
 class Qwen25VL(QwenVL):
