@@ -158,8 +158,8 @@ def _show(summary: dict[str, Any]) -> None:
     table = Table(title=f"{first['n']} held-out questions: accuracy in % with 95 % interval")
     views = list(first["views"])
     for column in ("stage", "sampled", *views, "tokens", "seconds"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    table.add_row("always the commonest answer", "", f"{100 * first['majority']:.1f}")
+        table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
+    table.add_row("commonest answer", "", f"{100 * first['majority']:.1f}")
     for name, one in stages.items():
         greedy = one["greedy"]
         table.add_row(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from kinograd.config.schema import ModelConfig
 from kinograd.models.adapters import add_adapter, has_adapter, merged_state
@@ -89,6 +90,7 @@ def load(config: ModelConfig) -> VideoLM:
         raise UsageError(
             f"model.path: {config.path} is a {settings.model_type!r} model; Kinograd knows {known}"
         )
+    transformers_logging.disable_progress_bar()  # Kinograd shows its own
     model = AutoModelForImageTextToText.from_pretrained(config.path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(config.path)
     family = FAMILIES[settings.model_type](settings)
