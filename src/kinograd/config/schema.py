@@ -153,8 +153,8 @@ AlgoConfig = Annotated[Grpo | TGrpo, Field(discriminator="type")]
 
 class SamplingConfig(Section):
     max_new_tokens: Positive = 768
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = 0
 
 
@@ -168,7 +168,7 @@ RolloutConfig = InProcess
 
 
 class OptimConfig(Section):
-    lr: float = Field(1e-6, gt=0)
+    lr: float = Field(default=1e-6, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01

@@ -1,0 +1,30 @@
+"""Every recipe of the repository is valid, the stages of demos included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kinograd.commands.demo import _stage
+from kinograd.config.load import dump_recipe, load_recipe
+from kinograd.config.schema import DemoRecipe
+
+RECIPES = Path(__file__).resolve().parents[3] / "recipes"
+FILES = sorted(p.relative_to(RECIPES).as_posix() for p in RECIPES.rglob("*.yaml"))
+
+
+def test_there_are_recipes() -> None:
+    assert "demo/demo.yaml" in FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_recipe_is_valid_and_survives_resolution(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe([RECIPES / name])
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_recipe(recipe))
+    assert load_recipe([resolved]) == recipe
+    if isinstance(recipe, DemoRecipe):
+        for stage, sections in recipe.stages.items():
+            built = _stage(recipe, stage, sections, run={"dir": "d"}, model={"path": "m"})
+            assert built.method in ("sft", "rl")
