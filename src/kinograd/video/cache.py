@@ -111,6 +111,28 @@ class ClipStore:
             with self._lock:
                 self.wait_s += time.perf_counter() - began
 
+    def ensure(self, media: Media) -> None:
+        """Has ``media`` cached without bringing it here: what warming needs.
+
+        Raises:
+            ClipError: the clip cannot be had.
+        """
+        if self._disk is None:
+            self.get(media)
+            return
+        try:
+            with self._lock:
+                if media in self._faults:
+                    raise self._faults[media]
+            if self._disk.has(self._key(media)):
+                return
+            result = self._here(media) if self._config.workers == 0 else self._elsewhere(media)
+            if isinstance(result, ClipError):
+                raise result
+        except ClipError as error:
+            self._fail(media, error)
+            raise
+
     def _fail(self, media: Media, error: ClipError) -> None:
         with self._lock:
             self.counts["failed"] += media not in self._faults

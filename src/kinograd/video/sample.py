@@ -61,15 +61,15 @@ def sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frame indices int64 (T,) and their timestamps float64 (T,) in seconds.
 
-    Indices count the clip's frames at its nominal rate; frame ``i`` is shown from
-    ``i * duration / frame_count``.
+    Indices count the clip's frames at its nominal rate: frame ``i`` is shown from
+    ``i / native_fps``, which never exceeds ``duration``.
 
     Raises:
         ValueError: if the clip has too few frames for the spec.
     """
     n = smart_nframes(spec, frame_count, native_fps)
     indices = linspace_indices(frame_count, n)
-    return indices, indices * (duration / frame_count)
+    return indices, np.minimum(indices / native_fps, duration)
 
 
 def smart_resize(

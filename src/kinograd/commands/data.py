@@ -1,0 +1,137 @@
+"""``kinograd data``: look after examples and their clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinograd.commands import RecipeArguments, read_recipe
+from kinograd.types import KinogradError, UsageError
+
+if TYPE_CHECKING:
+    from kinograd.config.video import VideoConfig
+    from kinograd.types import Example
+    from kinograd.video.disk import DiskCache
+
+app = typer.Typer(no_args_is_help=True)
+cache = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command()
+def stats(recipe: RecipeArguments) -> None:
+    """Print how many clips a recipe's cache holds, and how old the oldest is."""
+    store, config = _cache(read_recipe(recipe).video)
+    found = store.stats()
+    size = f"{found.bytes / 1e9:.3f} GB of {config.cache_gb:g} GB"
+    age = "" if found.oldest_s is None else f", the oldest used {found.oldest_s / 3600:.1f} h ago"
+    print(f"{config.cache_dir}: {found.clips} clips, {size}{age}")
+
+
+@cache.command()
+def clear(recipe: RecipeArguments) -> None:
+    """Delete all decoded clips of a recipe's cache."""
+    store, config = _cache(read_recipe(recipe).video)
+    before = store.clear()
+    print(f"{config.cache_dir}: deleted {before.clips} clips, {before.bytes / 1e9:.3f} GB")
+
+
+@cache.command()
+def warm(
+    recipe: RecipeArguments,
+    workers: Annotated[int | None, typer.Option(help="Decoder processes.")] = None,
+) -> None:
+    """Decode every clip of a recipe's data ahead of the run."""
+    from kinograd.progress import progress
+    from kinograd.video.cache import ClipStore
+    from kinograd.video.warm import warm as fill
+
+    resolved = read_recipe(recipe)
+    _, config = _cache(resolved.video)
+    if workers is not None:
+        config = config.model_copy(update={"workers": workers})
+    total_failed = 0
+    for media_root, files in _sources(resolved):
+        media = [m for e in _examples(files) for m in e.media]
+        distinct = len(set(media))
+        with (
+            ClipStore(config, media_root, _size_factor(resolved)) as store,
+            progress(distinct, "warming") as bar,
+        ):
+            report = fill(store, media, bar.advance)
+        print(f"{', '.join(files)}: {report.clips} clips cached, {report.decoded} of them new")
+        for error in report.failed[:20]:
+            print(f"  {error}")
+        for fault, count in report.by_fault.items():
+            print(f"  {count} failed: {fault.value}")
+        total_failed += len(report.failed)
+    if total_failed:
+        raise KinogradError(f"{total_failed} clips cannot be decoded; see above")
+
+
+@app.command()
+def export(
+    examples: Annotated[Path, typer.Argument(help="JSONL file of Examples.")],
+    render: Annotated[Path, typer.Option(help="Folder for one mp4 per video.")],
+    media_root: Annotated[Path, typer.Option(help="Folder under which media lie.")] = Path("."),
+    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+) -> None:
+    """Write the cuts of a data file as mp4, to look at them."""
+    from kinograd.config.video import VideoConfig
+    from kinograd.progress import progress
+    from kinograd.types import MediaType
+    from kinograd.video.render import render as write
+
+    chosen = _examples([str(examples)])[:limit]
+    render.mkdir(parents=True, exist_ok=True)
+    with progress(len(chosen), "rendering") as bar:
+        for example in chosen:
+            videos = [m for m in example.media if m.type is MediaType.VIDEO]
+            for number, medium in enumerate(videos):
+                suffix = f"-{number}" if len(videos) > 1 else ""
+                write(
+                    medium,
+                    render / f"{_file_name(example.id)}{suffix}.mp4",
+                    VideoConfig(),
+                    media_root,
+                )
+            bar.advance()
+
+
+def _file_name(name: str) -> str:
+    """An example's id as a file name that cannot leave its folder."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "_"
+
+
+def _cache(config: VideoConfig) -> tuple[DiskCache, VideoConfig]:
+    from kinograd.video.worker import open_cache
+
+    found = open_cache(config)
+    if found is None:
+        raise UsageError("the recipe keeps no clips on disk; add video.cache_dir=FOLDER")
+    return found, config
+
+
+def _sources(recipe: Any) -> list[tuple[str, list[str]]]:
+    """(media root, data files) of training and of evaluation."""
+    groups = [
+        (recipe.data.media_root, recipe.data.train),
+        (recipe.eval.media_root or recipe.data.media_root, recipe.eval.data),
+    ]
+    return [(root, list(files)) for root, files in groups if files]
+
+
+def _examples(files: list[str]) -> list[Example]:
+    from kinograd.data.jsonl import read_examples
+
+    return read_examples(files)
+
+
+def _size_factor(recipe: Any) -> int:
+    """The patch grid of the recipe's model, from its configuration: no weights are read."""
+    from transformers import AutoConfig
+
+    vision = AutoConfig.from_pretrained(recipe.model.path).vision_config
+    return vision.patch_size * vision.spatial_merge_size

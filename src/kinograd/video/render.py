@@ -1,0 +1,103 @@
+"""A cut as a file: for people who want to look, and for tools that read only files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kinograd.types import Media
+from kinograd.video.canvas import Canvas
+from kinograd.video.cut import Piece, Timeline, validate_cut
+from kinograd.video.decode import wanted
+from kinograd.video.indexes import open_reader
+from kinograd.video.scale import Scaler
+
+if TYPE_CHECKING:
+    from kinograd.config.video import VideoConfig
+    from kinograd.video.reader import Reader
+
+
+def render(
+    media: Media, out: str | Path, config: VideoConfig, media_root: str | Path, crf: int = 16
+) -> Timeline:
+    """Writes ``media`` as H.264 in mp4, at its first source's size (made even) and rate.
+
+    Sampling the file gives the frames that sampling the cut gives, within codec error.
+
+    Args:
+        crf: x264's quality; lower is better and larger.
+
+    Raises:
+        ClipError: as ``decode``; nothing is left at ``out`` then.
+    """
+    import av
+
+    partial = Path(out).with_name(f"{Path(out).name}.{os.getpid()}.partial")
+    try:
+        with ExitStack() as stack:
+            readers = {
+                path: stack.enter_context(open_reader(path, config, media_root))
+                for path in media.cut.paths
+            }
+            line = validate_cut(media.cut, readers)
+            rate = Fraction(line.rate).limit_denominator(100_000)
+            container = stack.enter_context(av.open(str(partial), "w", format="mp4"))
+            stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
+            stream.pix_fmt = "yuv420p"
+            for number, frame in enumerate(_frames(line, readers)):
+                if number == 0:
+                    stream.height, stream.width = frame.shape[1:]
+                picture = av.VideoFrame.from_ndarray(
+                    np.ascontiguousarray(frame.transpose(1, 2, 0)), format="rgb24"
+                )
+                picture.pts, picture.time_base = number, 1 / rate
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return line
+
+
+def _frames(line: Timeline, readers: dict[str, Reader]) -> Iterator[np.ndarray]:
+    """(3, H, W) uint8 of every frame of the timeline, in order; few at a time in memory."""
+    times = np.arange(line.frames) / line.rate
+    numbers = np.array([n for n, _ in line.locate(times)])
+    canvas = Canvas(_even, Scaler("bicubic"))
+    first = next(p for p in line.pieces if p.path is not None)
+    _set_size(canvas, first, readers)
+    assert canvas.size is not None
+    black = np.zeros((3, *canvas.size), dtype=np.uint8)
+    for number, piece in enumerate(line.pieces):
+        mine = times[numbers == number]
+        if piece.path is None:
+            yield from (black for _ in mine)
+            continue
+        reader = readers[piece.path]
+        places = wanted(line, mine, readers)[piece.path] if len(mine) else {}
+        drawn: dict[int, np.ndarray] = {}
+        due = 0
+        for place, picture in reader.frames_at(list(places)):
+            image = canvas.draw(picture, reader.pixel_aspect)
+            drawn |= dict.fromkeys(places[place], image)
+            while due in drawn:
+                yield drawn.pop(due)
+                due += 1
+
+
+def _set_size(canvas: Canvas, first: Piece, readers: dict[str, Reader]) -> None:
+    """Draws one frame of the first source, which may come after black."""
+    assert first.path is not None
+    reader = readers[first.path]
+    _, picture = next(reader.frames_at([0]))
+    canvas.draw(picture, reader.pixel_aspect)
+
+
+def _even(height: int, width: int) -> tuple[int, int]:
+    return max(2, height // 2 * 2), max(2, width // 2 * 2)
