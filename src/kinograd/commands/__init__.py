@@ -16,6 +16,7 @@ VERBS = {
     "sft": "Supervised cold start from worked examples",
     "rl": "Reinforcement from answers: GRPO, T-GRPO",
     "eval": "Accuracy on held-out clips with intervals; eval compare A B, paired",
+    "report": "One HTML file of a run: curves, evaluations, rollouts with their frames",
     "ask": "One question about one clip",
     "config": "Show a resolved recipe, or the JSON Schema of recipes",
     "doctor": "Check the installation: versions, devices, known conflicts, and what mends them",

@@ -13,7 +13,10 @@ _MAX_POINTS = 300
 _SMOOTH_FROM = 60  # points beyond which single steps are noise to the eye
 _SAME_SCALE = 12.0  # series of one topic share a chart up to this ratio of magnitudes
 _MAX_SERIES = 6
-_FIRST = ("reward", "eval", "loss", "accuracy", "length", "kl", "entropy")
+# Series that read better together than with their topic.
+_SHARES = ("reward/correct", "reward/no_spread", "length/truncated", "clip_fraction")
+_COUNTS = ("reward/dropped_groups", "reward/unscored_")
+_FIRST = ("reward", "shares", "eval", "loss", "length", "kl", "entropy", "left out")
 
 Points = list[tuple[float, float]]
 
@@ -81,13 +84,13 @@ def _layout(series: dict[str, Points]) -> list[tuple[str, list[str]]]:
     """(title, names) per chart: the topic's series, apart where their scales differ."""
     charts: list[tuple[str, list[str]]] = []
     for name in sorted(series, key=_rank):
-        topic, found = name.split("/")[0], False
+        topic, found = _topic(name), False
         size = _magnitude(series[name])
         for title, names in charts:
             other = max(_magnitude(series[n]) for n in names)
             near = max(size, other) <= _SAME_SCALE * min(size, other) or size == 0
             near = near or topic == "time"  # parts of one whole
-            if title == topic and "/" in name and near and len(names) < _MAX_SERIES:
+            if title == topic and topic != name and near and len(names) < _MAX_SERIES:
                 names.append(name)
                 found = True
                 break
@@ -96,10 +99,16 @@ def _layout(series: dict[str, Points]) -> list[tuple[str, list[str]]]:
     return [(names[0] if len(names) == 1 else title, names) for title, names in charts]
 
 
+def _topic(name: str) -> str:
+    if name in _SHARES:
+        return "shares"
+    return "left out" if name.startswith(_COUNTS) else name.split("/")[0]
+
+
 def _rank(name: str) -> int:
     """What a reader looks for first comes first; the rest as logged."""
-    places = [i for i, word in enumerate(_FIRST) if name.split("/")[0] == word]
-    return places[0] if places else len(_FIRST) + ("time" in name.split("/")[0])
+    topic = _topic(name)
+    return _FIRST.index(topic) if topic in _FIRST else len(_FIRST) + (topic == "time")
 
 
 def _magnitude(points: Points) -> float:

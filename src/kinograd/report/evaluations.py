@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from kinograd.eval.metrics import EvalRecord, compare_records, summarise
@@ -28,14 +29,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Suite:
-    """Evaluations of the same questions, in order, hence comparable.
+    """Evaluations of the same questions, sampled alike, in order: hence comparable.
 
     Attributes:
+        title: how answers were drawn.
         families: (name, main-view cell or None per evaluation).
         pairs: (label a, label b, figures of b - a from ``compare_records``).
         refused: why a pair could not be compared.
     """
 
+    title: str
     evaluations: list[Evaluation]
     families: list[tuple[str, list[dict[str, Any] | None]]]
     pairs: list[tuple[str, str, dict[str, Any]]]
@@ -43,24 +46,37 @@ class Suite:
 
 
 def make_suites(runs: Sequence[Run]) -> list[Suite]:
-    """Group all evaluations of ``runs`` by the questions they share."""
-    groups: list[tuple[set[str], list[Evaluation]]] = []
+    """Group all evaluations of ``runs`` by the questions they share and how they sampled."""
+    groups: list[tuple[str, set[str], list[Evaluation]]] = []
     for run in runs:
         for name, rows in run.evaluations.items():
-            label = f"{run.name} · {name}" if len(runs) > 1 else name
-            evaluation = Evaluation(label, run.name, rows, summarise(rows))
-            ids = {r["id"] for r in rows}
-            for known, members in groups:
-                if known & ids:
+            evaluation = Evaluation(_label(run, name, runs), run.name, rows, summarise(rows))
+            title, ids = _sampling(run), {r["id"] for r in rows}
+            for known_title, known, members in groups:
+                if known_title == title and known & ids:
                     known |= ids
                     members.append(evaluation)
                     break
             else:
-                groups.append((ids, [evaluation]))
-    return [_suite(members) for _, members in groups]
+                groups.append((title, ids, [evaluation]))
+    return [_suite(title, members) for title, _, members in groups]
 
 
-def _suite(members: list[Evaluation]) -> Suite:
+def _label(run: Run, name: str, runs: Sequence[Run]) -> str:
+    """The evaluation's name, the run's, or both: whatever tells it apart."""
+    if len(runs) == 1:
+        return name
+    return run.name if len(run.evaluations) == 1 else f"{run.name} · {name}"
+
+
+def _sampling(run: Run) -> str:
+    temperature = ((run.recipe.get("eval") or {}).get("sampling") or {}).get("temperature")
+    if temperature is None:
+        return "Answers"
+    return "Greedy answers" if temperature == 0 else f"Answers sampled at temperature {temperature}"
+
+
+def _suite(title: str, members: list[Evaluation]) -> Suite:
     names = {f for e in members for f in e.figures["by"]["family"]}
     families = [(n, [e.figures["by"]["family"].get(n) for e in members]) for n in sorted(names)]
     pairs: list[tuple[str, str, dict[str, Any]]] = []
@@ -70,7 +86,7 @@ def _suite(members: list[Evaluation]) -> Suite:
             pairs.append((a.label, b.label, compare_records(a.records, b.records)))
         except DataError as error:
             refused.append(f"{a.label} and {b.label} are not compared: {error}")
-    return Suite(members, families, pairs, refused)
+    return Suite(title, members, families, pairs, refused)
 
 
 def _telling_pairs(members: list[Evaluation]) -> list[tuple[Evaluation, Evaluation]]:
@@ -82,5 +98,5 @@ def _telling_pairs(members: list[Evaluation]) -> list[tuple[Evaluation, Evaluati
         ends = [e for es in by_run.values() for e in (es if len(es) == 1 else (es[0], es[-1]))]
     else:
         ends = members
-    pairs = list(zip(ends, ends[1:], strict=False))
+    pairs = list(pairwise(ends))
     return [*pairs, (ends[0], ends[-1])] if len(ends) > 2 else pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from kinograd.report.evaluations import Suite
@@ -109,7 +110,7 @@ def _broken(run: Run) -> dict[str, list[int]]:
 
 def _changed_packages(starts: Sequence[dict[str, Any]]) -> str:
     changes = []
-    for before, after in zip(starts, starts[1:], strict=False):
+    for before, after in pairwise(starts):
         old, new = before.get("packages", {}), after.get("packages", {})
         names = [n for n in sorted(old.keys() | new.keys()) if old.get(n) != new.get(n)]
         changes += [f"{n} {old.get(n, 'absent')} → {new.get(n, 'absent')}" for n in names]

@@ -43,32 +43,39 @@ def render_report(run_folders: Sequence[Path], budget: Budget | None = None) -> 
     rollouts = embed(runs, budget or Budget())
     charts = [(run.name, make_charts(run.metrics)) for run in runs]
     charts = [(name, drawn) for name, drawn in charts if drawn]
-    style, script = (_TEMPLATES / "report.css").read_text(), (_TEMPLATES / "report.js").read_text()
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     island = {
         "charts": [chart.data for _, drawn in charts for chart in drawn],
         "runs": rollouts.runs,
         "strips": rollouts.strips,
     }
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=" · ".join(Path(folder).resolve().name for folder in run_folders),
-            runs=runs,
-            facts={run.name: _facts(run) for run in runs},
-            notices=make_notices(runs, suites, rollouts),
-            suites=suites,
-            charts=charts,
-            chart_size=(WIDTH, HEIGHT),
-            summaries={k: _flat(v) for k, v in load_summaries(run_folders).items()},
-            has_rollouts=bool(rollouts.runs),
-            style=Markup(style),
-            script=Markup(script),
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            island=Markup(json.dumps(island, ensure_ascii=False).translate(_ISLAND)),
-        )
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        title=_title(run_folders),
+        runs=runs,
+        cards=[run for run in runs if run.metrics] or runs,
+        facts={run.name: _facts(run) for run in runs},
+        notices=make_notices(runs, suites, rollouts),
+        suites=suites,
+        charts=charts,
+        chart_size=(WIDTH, HEIGHT),
+        summaries={k: _flat(v) for k, v in load_summaries(run_folders).items()},
+        has_rollouts=bool(rollouts.runs),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        island=Markup(json.dumps(island, ensure_ascii=False).translate(_ISLAND)),
     )
+
+
+def _title(folders: Sequence[Path]) -> str:
+    """The folders' names; the name of their parent where they are many and have one."""
+    paths = [folder.resolve() for folder in folders]
+    if len(paths) > 2 and len({path.parent for path in paths}) == 1:
+        return paths[0].parent.name
+    return " · ".join(path.name for path in paths)
 
 
 def _environment() -> Environment:

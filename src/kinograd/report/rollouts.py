@@ -75,9 +75,10 @@ def _steps_that_fit(run: Run, limit: int) -> list[int]:
     """As many evenly spaced steps as fit ``limit`` bytes; at least the last."""
     steps = list(run.rollout_files)
     sizes = {step: file.stat().st_size for step, file in run.rollout_files.items()}
-    for stride in range(1, len(steps) + 1):
-        chosen = sorted({*steps[::stride], steps[-1]})
-        if sum(sizes[s] for s in chosen) <= limit:
+    for count in range(len(steps), 1, -1):
+        gap = (len(steps) - 1) / (count - 1)
+        chosen = [steps[round(i * gap)] for i in range(count)]
+        if sum(sizes[step] for step in chosen) <= limit:
             return chosen
     return steps[-1:]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from kinograd import records
 from kinograd.config.schema import (
@@ -54,12 +56,12 @@ def example(name: str, question: str = "Which ball leaves the box first?") -> Ex
 
 
 def clip(name: str, frames: int = 16, size: int = 64) -> Clip:
-    """A square that crosses a field, at a height of its own."""
+    """A square that crosses a field, with a height and colour of its own."""
     pixels = np.full((frames, 3, size, size), 225, np.uint8)
-    row = int(generator("clip", name).integers(8, size - 20))
+    row, *colour = generator("clip", name).integers((8, 0, 0, 0), (size - 20, 160, 160, 160))
     for t in range(frames):
         left = 2 + t * (size - 16) // frames
-        pixels[t, :, row : row + 12, left : left + 12] = np.array([200, 60, 40])[:, None, None]
+        pixels[t, :, row : row + 12, left : left + 12] = np.array(colour)[:, None, None]
     return Clip(pixels, np.arange(frames) / 2.0, 2.0, 2.0, frames / 2)
 
 
@@ -88,7 +90,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - np.nanmean(values)) / (np.nanstd(values) + 1e-4)
 
 
-def evaluation(name: str, skill: float, videos: int = 60) -> list[EvalRecord]:
+def evaluation(name: str, skill: float, videos: int = 25) -> list[EvalRecord]:
     """Answers to one question per family and video; order-blind where frames are shuffled."""
     rows: list[EvalRecord] = []
     for view in ("ordered", "shuffled", "reversed"):
@@ -129,7 +131,18 @@ def write_evaluation(folder: Path, name: str, rows: list[EvalRecord]) -> None:
 
 
 def fix_surroundings(folder: Path, day: int) -> None:
-    """Replace what depends on this machine and moment, so that a golden file can hold it."""
+    """Replace what depends on this machine, moment and schema, for golden files to hold."""
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    kept = ("method", "name", "model", "algo", "judges", "sft", "rl")
+    fixed = {key: recipe[key] for key in kept if key in recipe}
+    fixed["eval"] = {"sampling": {"temperature": 0.0}}
+    fixed["model"] = {"path": recipe["model"]["path"]}
+    if "algo" in recipe:
+        fixed["algo"] = {"type": recipe["algo"]["type"]}
+    for method in ("sft", "rl"):
+        if method in recipe:
+            fixed[method] = {"steps": recipe[method]["steps"]}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(fixed, sort_keys=False))
     start = {
         "time": f"2026-03-{day:02}T09:00:00+00:00",
         "packages": {"kinograd": "0.1.0", "torch": "2.13.0", "transformers": "5.19.0"},
@@ -217,16 +230,61 @@ def keep_rollouts(run: RunFolder, step: int) -> None:
     run.rollouts(step, groups, [standardised(g.values) for g in groups], strips)
 
 
+EVIL = (
+    "</script><script>document.title='owned'</script>"
+    "<img src=x onerror=document.title='owned'>\u2028'\"&{{ 7 * 7 }}"
+)
+
+
+def taint_run(folder: Path) -> Path:
+    """Put markup into every text of a run folder."""
+
+    def taint(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {EVIL if k == "format" else k: taint(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [taint(v) for v in value]
+        return EVIL if isinstance(value, str) else value
+
+    rl = folder / "rl"
+    kept = ("view", "stop", "unscored", "id")
+    for path in rl.rglob("*.jsonl"):
+        rows = [taint(r) | {k: r[k] for k in kept if k in r} for r in records.read(path)]
+        for row in rows:
+            if "loss" in row or "kl" in row:
+                row[f"{EVIL}/x"] = 1.0
+                row["nonfinite"] = {EVIL: "nan"}
+        path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (rl / "recipe.yaml").write_text(
+        json.dumps({"method": EVIL, "name": EVIL, "judges": {EVIL: {"type": "lexical"}}})
+    )
+    env = json.loads((rl / "env.json").read_text())
+    (rl / "env.json").write_text(json.dumps(taint(env)))
+    rl.rename(folder / "a<b>&'c")
+    (folder / "summary.json").write_text(json.dumps({EVIL: EVIL}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "demo"
+    make_sft(folder / "sft")
+    make_rl(folder / "rl")
+    (folder / "summary.json").write_text(json.dumps({"seconds": 412.5, "stages": ["sft", "rl"]}))
+    return folder
+
+
 @pytest.fixture
-def make_demo() -> Callable[[Path], Path]:
+def make_demo(_demo: Path) -> Callable[[Path], Path]:
     """Writes a folder of two runs, a cold start and reinforcement, with evaluations."""
 
     def make(folder: Path) -> Path:
-        make_sft(folder / "sft")
-        make_rl(folder / "rl")
-        (folder / "summary.json").write_text(
-            json.dumps({"seconds": 412.5, "stages": ["sft", "rl"]})
-        )
-        return folder
+        return Path(shutil.copytree(_demo, folder))
 
     return make
+
+
+@pytest.fixture
+def make_evil(make_demo: Callable[[Path], Path]) -> Callable[[Path], tuple[Path, str]]:
+    """Writes a demo folder whose texts all are one attack; returns both."""
+    return lambda folder: (taint_run(make_demo(folder)), EVIL)
