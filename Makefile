@@ -1,6 +1,8 @@
 # Everything a developer or a newcomer runs. Only Python 3.11+, make and git are presupposed.
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
+# One process per core, one thread in each; the tests of a file share their fixtures.
+PARALLEL := -n auto --dist loadfile
 EXTRA := slow or vllm or ray or browser or gpu
 
 help:  ## list these targets
@@ -22,13 +24,13 @@ demo: .venv/.installed  ## the whole method on this machine: clips, SFT, RL, eva
 	.venv/bin/kinograd demo
 
 test: .venv/.installed  ## unit and integration tests, CPU only, offline
-	$(PYTEST) -m "not ($(EXTRA))"
+	$(PYTEST) $(PARALLEL) -m "not ($(EXTRA))"
 
 test-fast: .venv/.installed  ## unit tests, at most 90 seconds
-	$(PYTEST) -m "not ($(EXTRA) or dist)" tests/unit
+	$(PYTEST) $(PARALLEL) -m "not ($(EXTRA) or dist)" tests/unit
 
 test-all: .venv/.installed-all  ## everything, with vLLM, Ray and the browser
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
 
 golden: .venv/.installed  ## write the golden files anew; review the diff
 	$(PYTEST) -m "not ($(EXTRA))" --update-golden

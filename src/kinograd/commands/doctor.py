@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distribution, version
@@ -133,8 +133,8 @@ def _import_error(module: str) -> str:
     return said[-1] if said else f"import ends with status {tried.returncode}"
 
 
-def _bystanders() -> Iterator[Check]:
-    for module in filter(_found, BYSTANDERS):
+def _bystanders(modules: Iterable[str] = BYSTANDERS) -> Iterator[Check]:
+    for module in filter(_found, modules):
         error = _import_error(module)
         if not error:
             yield Check(module, State.OK, version(module))
