@@ -16,7 +16,8 @@ _MAX_SERIES = 6
 # Series that read better together than with their topic.
 _SHARES = ("reward/correct", "reward/no_spread", "length/truncated", "clip_fraction")
 _COUNTS = ("reward/dropped_groups", "reward/unscored_")
-_FIRST = ("reward", "shares", "eval", "loss", "length", "kl", "entropy", "left out")
+_FIRST = ("reward", "shares", "eval", "loss", "policy", "length", "kl", "entropy", "left out")
+_ONE_UNIT = ("reward", "shares", "left out", "length", "time")  # topics that stay together
 
 Points = list[tuple[float, float]]
 
@@ -81,16 +82,16 @@ def number(value: float) -> str:
 
 
 def _layout(series: dict[str, Points]) -> list[tuple[str, list[str]]]:
-    """(title, names) per chart: the topic's series, apart where their scales differ."""
+    """(title, names) per chart: a topic's series, apart where their scales differ."""
     charts: list[tuple[str, list[str]]] = []
     for name in sorted(series, key=_rank):
         topic, found = _topic(name), False
         size = _magnitude(series[name])
         for title, names in charts:
             other = max(_magnitude(series[n]) for n in names)
-            near = max(size, other) <= _SAME_SCALE * min(size, other) or size == 0
-            near = near or topic == "time"  # parts of one whole
-            if title == topic and topic != name and near and len(names) < _MAX_SERIES:
+            near = max(size, other) <= _SAME_SCALE * min(size, other) or 0 in (size, other)
+            alike = topic != name and (near or topic in _ONE_UNIT)
+            if title == topic and alike and len(names) < _MAX_SERIES:
                 names.append(name)
                 found = True
                 break
@@ -148,7 +149,9 @@ def _chart(title: str, series: dict[str, Points], broken: dict[str, list[int]]) 
     return Chart(
         title=title,
         series=lines,
-        ticks_x=[(px(x), number(x)) for x in _ticks(low_x, high_x, 5) if low_x <= x <= high_x],
+        ticks_x=[
+            (px(x), number(x)) for x in _ticks(low_x, high_x, 5, whole=True) if low_x <= x <= high_x
+        ],
         ticks_y=[(py(y), number(y)) for y in ticks_y],
         broken=[px(x) for x in bad],
         note=_note(series, drawn, window),
@@ -213,14 +216,16 @@ def _span(values: list[float]) -> tuple[float, float]:
 def _widen(low: float, high: float) -> tuple[float, float]:
     if low < high:
         return low, high
-    margin = abs(low) / 10 or 1.0
-    return low - margin, high + margin
+    if low == 0:
+        return 0.0, 1.0
+    return low - abs(low) / 10, high + abs(low) / 10
 
 
-def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+def _ticks(low: float, high: float, wanted: int = 4, whole: bool = False) -> list[float]:
     """Round numbers from at or below ``low`` to at or above ``high``, about ``wanted``."""
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    step = max(1.0, math.ceil(step)) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]

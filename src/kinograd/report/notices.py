@@ -25,7 +25,7 @@ class Notice:
 
 
 def make_notices(runs: Sequence[Run], suites: Sequence[Suite], rollouts: Embedded) -> list[Notice]:
-    """All notices, warnings first."""
+    """All notices, warnings first; what is true of several runs is said once."""
     found: list[Notice] = []
     for run in runs:
         found += _of_run(run)
@@ -35,7 +35,10 @@ def make_notices(runs: Sequence[Run], suites: Sequence[Suite], rollouts: Embedde
     if rollouts.strips_left_out:
         text = f"{rollouts.strips_left_out} frame strips are left out to keep the file small"
         found.append(Notice("note", "report", text))
-    return sorted(found, key=lambda n: n.level != "warning")
+    places: dict[tuple[str, str], list[str]] = {}
+    for notice in sorted(found, key=lambda n: n.level != "warning"):
+        places.setdefault((notice.level, notice.text), []).append(notice.where)
+    return [Notice(level, ", ".join(where), text) for (level, text), where in places.items()]
 
 
 def _of_run(run: Run) -> Iterator[Notice]:
@@ -94,7 +97,7 @@ def _of_suite(suite: Suite) -> Iterator[Notice]:
             shares = ", ".join(f"{view} {100 * share:.0f} %" for view, share in cut.items())
             yield Notice("warning", e.label, f"answers are cut off by the token limit: {shares}")
         if e.figures["low"] is not None and e.figures["low"] <= e.figures["majority"]:
-            text = "not shown to beat the commonest answer of each family: its interval reaches it"
+            text = "not shown to beat the majority baseline: the interval is not above it"
             yield Notice("note", e.label, text)
     for text in suite.refused:
         yield Notice("warning", "evaluation", text)

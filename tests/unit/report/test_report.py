@@ -95,7 +95,7 @@ def test_a_figure_not_above_the_majority_says_so(make_demo: MakeDemo, tmp_path: 
         for i, r in enumerate(records.read(path))
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    assert "not shown to beat the commonest answer" in _text(render_report([folder / "sft"]))
+    assert "not shown to beat the majority baseline" in _text(render_report([folder / "sft"]))
     assert "not shown to beat" not in _text(render_report([folder / "rl"]))
 
 
@@ -220,6 +220,7 @@ def test_any_values_can_be_drawn(values: list[float | None]) -> None:
     rows = [{"step": i, "time": 0.0, "x": v} for i, v in enumerate(values)]
     for chart in make_charts(rows):
         assert 2 <= len(chart.ticks_y) <= 8
+        assert all(label.isdigit() for _, label in chart.ticks_x)
         for x, y in chart.series[0].marks:
             assert 0 <= x <= 380
             assert 0 <= y <= 190
