@@ -110,6 +110,8 @@ def _load(path: Path, name: str) -> Run:
         recipe = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise DataError(f"{recipe_file} is not YAML: {error}") from None
+    if not isinstance(recipe, dict):
+        raise DataError(f"{recipe_file} is not a recipe: no keys on its top level")
     rollouts = [(_number(f.stem), f) for f in path.glob("rollouts/step-*.jsonl")]
     evaluations = sorted(path.glob("eval/*.jsonl"), key=lambda f: _natural(f.stem))
     return Run(

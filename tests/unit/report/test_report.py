@@ -143,6 +143,10 @@ def test_damage_and_emptiness_are_named(tmp_path: Path, make_demo: MakeDemo) -> 
     (folder / "rl" / "env.json").write_text("{")
     with pytest.raises(DataError, match=r"env.json is not JSON"):
         load_runs([folder])
+    for text, message in (("a: [", "is not YAML"), ("- a", "is not a recipe")):
+        (folder / "sft" / "recipe.yaml").write_text(text)
+        with pytest.raises(DataError, match=message):
+            load_runs([folder / "sft"])
 
 
 def test_runs_of_one_name_are_told_apart(make_demo: MakeDemo, tmp_path: Path) -> None:
