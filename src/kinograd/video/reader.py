@@ -27,6 +27,9 @@ _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # Packets of smaller files are kept from the mapping pass, so that a file is read once.
 KEEP_BYTES = 32 << 20
+# Decoders that can be told anew for each packet whether to skip it. (libdav1d, for one,
+# reads that wish only when it is opened.)
+_SKIPPING = {"h264", "hevc", "mpeg4", "mpeg2video", "vp9"}
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MIN_SIDE = 4
 
@@ -204,26 +207,27 @@ class Reader:
             return
         order = index.order()
         place_of = {int(index.pts[order[p]]): p for p in places}
+        skip = self._codec.name in _SKIPPING
         for run in plan(index, places):
             missing = set(run.pts)
-            bad = yield from self._decode(run, missing, place_of, skip=True)
+            bad = yield from self._decode(run, missing, place_of, skip, held=False)
             if missing:
                 # Entered at a picture that does not stand alone (an intra refresh, a
                 # broken link), or a packet without a picture of its own: from the start
                 # of the file, skipping nothing, it must work.
                 whole = Run(0, run.last, run.pts)
-                bad = yield from self._decode(whole, missing, place_of, skip=False)
+                bad = yield from self._decode(whole, missing, place_of, False, held=True)
             if missing:
                 raise self._damaged(min(missing) if bad is None else min(bad, *missing))
 
     def _decode(
-        self, run: Run, missing: set[int], place_of: dict[int, int], skip: bool
+        self, run: Run, missing: set[int], place_of: dict[int, int], skip: bool, held: bool
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Yields frames of a run, takes them out of ``missing``; returns the first fault.
 
-        With ``skip`` frames that nothing refers to are not decoded unless wanted.
-        Without it a wanted packet that yields no picture (VP8's hidden frames, second
-        fields) shows the one before it, as a player does.
+        With ``skip`` frames that nothing refers to are not decoded unless wanted. With
+        ``held`` a wanted packet that yields no picture (VP8's hidden frames, second
+        fields) shows the one a frame's time before it, as a player does.
         """
         codec, mode, before = self._codec, "", None
         codec.flush_buffers()
@@ -238,19 +242,27 @@ class Reader:
             for frame in frames:
                 if frame.is_corrupt:
                     return frame.pts
-                if not skip and before is not None:
-                    for pts in sorted(t for t in missing if before.pts < t < frame.pts):
-                        missing.discard(pts)
-                        yield place_of[pts], before
+                for pts in self._holding(before, frame.pts, missing) if held else ():
+                    missing.discard(pts)
+                    yield place_of[pts], before
                 if frame.pts in missing:
                     missing.discard(frame.pts)
                     yield place_of[frame.pts], frame
                 before = frame
-        if not skip and before is not None:
-            for pts in sorted(t for t in missing if before.pts < t):
-                missing.discard(pts)
-                yield place_of[pts], before
+        for pts in self._holding(before, None, missing) if held else ():
+            missing.discard(pts)
+            yield place_of[pts], before
         return None
+
+    def _holding(
+        self, before: VideoFrame | None, until: int | None, missing: set[int]
+    ) -> list[int]:
+        """Missing times at which ``before`` is still on screen, one frame's time at most."""
+        if before is None:
+            return []
+        frame = 1.5 / (self.rate * float(self.index.time_base))
+        end = before.pts + frame if until is None else min(until, before.pts + frame)
+        return sorted(t for t in missing if before.pts < t < end)
 
     def _feed(self, first: int, last: int) -> Iterator[Packet]:
         """Packets ``first..last``: from memory, by seeking, or by reading up to them."""
