@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.section import Fraction, Positive, Section
 from kinograd.config.video import VideoConfig
@@ -94,60 +95,6 @@ class LexicalJudge(Section):
 JudgeConfig = Annotated[OpenAIJudge | LexicalJudge, Field(discriminator="type")]
 
 
-# ------------------------------------------------------------------ algorithm
-
-
-class KLConfig(Section):
-    beta: float = 0.0
-    estimator: Literal["k1", "k2", "k3"] = "k3"
-    clamp: float | None = 10.0
-    """Bound on |log pi_ref - log pi| inside the estimator (Video-R1: 10)."""
-
-
-class Algo(Section):
-    advantage: Literal["group_std", "group_mean", "leave_one_out"] = "group_std"
-    """(R-mean)/(std+eps) of GRPO; R-mean of Dr.GRPO; RLOO."""
-    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "token_mean"
-    """Mean over tokens then sequences (GRPO), over all tokens (DAPO), sum/constant (Dr.GRPO)."""
-    clip_low: float | None = 0.2
-    clip_high: float | None = 0.2
-    """Clip range of the ratio; null for no clipping (one update per batch needs none)."""
-    kl: KLConfig = KLConfig()
-    epochs: Positive = 1
-    """Passes over each batch of rollouts."""
-    minibatches: Positive = 1
-    """Optimizer steps per pass."""
-
-
-class Grpo(Algo):
-    """GRPO (Shao et al. 2024, arXiv 2402.03300, eq. 3-4)."""
-
-    type: Literal["grpo"] = "grpo"
-    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "sequence_mean"
-
-
-class TGrpo(Algo):
-    """T-GRPO (Feng et al. 2025, arXiv 2503.21776, eq. 1-4)."""
-
-    type: Literal["t_grpo"] = "t_grpo"
-    aggregate: Literal["sequence_mean", "token_mean", "constant"] = "sequence_mean"
-    alpha: float = 0.3
-    mu: float = 1.0
-    """Gate: accuracy on ordered frames >= mu x on shuffled (paper 1.0, released code 0.8)."""
-    threshold: float | None = None
-    """Accuracy above which the bonus is given; null: the reward's ``correct`` (code: 0.1)."""
-    gate_on: Literal["correct", "accuracy"] = "correct"
-    """Compare shares of correct rollouts (paper) or mean accuracy rewards (code)."""
-    bonus_on: Literal["reward", "advantage"] = "reward"
-    """On the reward the bonus vanishes under standardisation unless three levels exist."""
-    twin_rollouts: Positive | None = None
-    """Rollouts on shuffled frames; null: half of the group (published)."""
-    shuffle_unit: Literal["frame", "temporal_patch"] = "frame"
-
-
-AlgoConfig = Annotated[Grpo | TGrpo, Field(discriminator="type")]
-
-
 # -------------------------------------------------------- rollout, optimisation
 
 
@@ -198,8 +145,14 @@ class RlConfig(Section):
     steps: Positive
     prompts_per_step: Positive = 4
     group_size: Annotated[int, Field(ge=2)] = 8
-    reference: Literal["none", "frozen", "adapter_off"] = "frozen"
+    reference: Literal["none", "frozen", "adapter_off", "ema"] = "frozen"
     """Where KL's reference log-probs come from; unused when beta is 0."""
+    ema_decay: Fraction = 0.995
+    """``ema``: the reference becomes decay x itself + (1 - decay) x policy (GRPO-CARE)."""
+    ema_every: Positive = 10
+    """... after every so many steps."""
+    reference_offload: bool = False
+    """A frozen or ema reference rests in main memory and visits the GPU only to score."""
 
 
 class RunConfig(Section):
@@ -277,7 +230,7 @@ class TheatreSplit(Section):
 
 
 class TheatreConfig(Section):
-    """The synthetic world: how many clips of which families, per split."""
+    """The synthetic world: how many clips of which families, per split, and how hard."""
 
     families: list[str] = ["order", "first", "turn", "swap", "colour"]
     """In equal shares, by turns."""
@@ -285,11 +238,39 @@ class TheatreConfig(Section):
     """Rows by split; no scene is in two splits."""
     size: Annotated[int, Field(ge=28, multiple_of=2)] = 56
     """Height and width in pixels."""
-    frames: Annotated[int, Field(ge=16, multiple_of=2)] = 16
+    frames: Annotated[int, Field(ge=16, multiple_of=4)] = 16
     events: tuple[Positive, Positive] = (3, 5)
     """Least and most events of a clip."""
+    event_frames: Annotated[int, Field(ge=1)] = 2
+    """How long a flash lasts; 2 is one temporal patch."""
+    distractors: int = Field(0, ge=0)
+    """Grey things that stand around and mean nothing."""
+    occluders: int = Field(0, ge=0)
+    """Grey bars that wander in front of the scene."""
+    noise: float = Field(0.0, ge=0)
+    """Standard deviation of pixel noise, on the 0..255 scale."""
+    texture: float = Field(0.0, ge=0)
+    """Amplitude of each clip's own background pattern, on the 0..255 scale."""
+    paraphrase: bool = False
+    """Several wordings of each question."""
+    rules: bool = False
+    """Questions about a hidden state say what each colour does; else it has to be learned."""
+    multiple_choice: bool = False
+    """Lettered options, in a fixed order, where a family has a small set of answers."""
     seed: int = 0
     workers: Positive = 2
+
+    @model_validator(mode="after")
+    def _fits(self) -> TheatreConfig:
+        slots = self.frames // self.event_frames
+        if slots < 4:
+            raise ValueError(f"theatre.event_frames must be at most a quarter of {self.frames}")
+        if not 2 <= self.events[0] <= self.events[1] <= min(6, slots):
+            raise ValueError(
+                f"theatre.events must rise from at least 2 to at most {min(6, slots)} (six "
+                f"colours, {slots} times in {self.frames} frames), not {self.events}"
+            )
+        return self
 
 
 class TinyModelConfig(Section):

@@ -8,15 +8,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from kinograd.config.schema import TheatreConfig, TheatreSplit
 from kinograd.data.jsonl import write_examples
 from kinograd.data.theatre.families import FAMILIES
-from kinograd.data.theatre.film import write_mp4
+from kinograd.data.theatre.film import FPS, write_mp4
 from kinograd.data.theatre.play import Play
+from kinograd.data.theatre.props import scenery
 from kinograd.data.theatre.scene import draw
 from kinograd.keys import generator
 from kinograd.records import write_atomically
-from kinograd.types import Cut, Example, Media, MediaType, UsageError
+from kinograd.types import Black, Cut, Example, Kind, Media, MediaType, Span, UsageError
 
 _EDITION = 1
 """Part of the content key: raised whenever the same recipe would give other clips or rows."""
@@ -61,16 +64,22 @@ def compose(config: TheatreConfig, split: str, index: int) -> tuple[Example, Pla
     families = plan.families or config.families
     family = families[index % len(families)]
     play = FAMILIES[family](generator("theatre", config.seed, split, index), config)
-    worked = generator("theatre rationale", config.seed, split, index).random()
-    terse = f"looks like {play.answer}" if plan.terse else None
+    answer, working, kind, options = play.answer, play.working, play.kind, ()
+    if config.multiple_choice and play.choices:
+        letters = [chr(ord("A") + i) for i in range(len(play.choices))]
+        options = tuple(f"{a}. {c}" for a, c in zip(letters, play.choices, strict=True))
+        kind, answer = Kind.MULTIPLE_CHOICE, letters[play.choices.index(play.answer)]
+        working = f"{working} so {answer}"
+    drawn = generator("theatre rationale", config.seed, split, index).random()
+    terse = f"looks like {answer}" if plan.terse else None
     example = Example(
         id=f"{split}-{index:06d}-{family}",
-        kind=play.kind,
+        kind=kind,
         question=play.question,
-        answer=play.answer,
-        media=(Media(MediaType.VIDEO, Cut.whole(_clip(split, index))),),
-        options=play.options,
-        rationale=play.working if worked < plan.rationale_fraction else terse,
+        answer=answer,
+        media=(Media(MediaType.VIDEO, _cut(play, split, index)),),
+        options=options,
+        rationale=working if drawn < plan.rationale_fraction else terse,
         source=f"theatre/{family}",
         split=split,
         extra={"family": family, "chance": play.chance, "events": list(play.events), **play.extra},
@@ -78,8 +87,29 @@ def compose(config: TheatreConfig, split: str, index: int) -> tuple[Example, Pla
     return example, play
 
 
-def _clip(split: str, index: int) -> str:
-    return f"clips/{split}-{index:06d}.mp4"
+def film(config: TheatreConfig, split: str, index: int, play: Play, number: int) -> np.ndarray:
+    """uint8 (T, H, W, 3): one film of a play, with the recipe's scenery."""
+    rng = generator("theatre scenery", config.seed, split, index, number)
+    behind, front = scenery(rng, config)
+    sprites = (*behind, *play.films[number], *front)
+    return draw(sprites, config.frames, config.size, rng, config.texture, config.noise)
+
+
+def _clip(split: str, index: int, number: int) -> str:
+    return f"clips/{split}-{index:06d}{'' if number == 0 else f'-{number}'}.mp4"
+
+
+def _cut(play: Play, split: str, index: int) -> Cut:
+    if not play.edit:
+        return Cut.whole(_clip(split, index, 0))
+    return Cut(
+        tuple(
+            Black((end - begin) / FPS)
+            if number is None
+            else Span(_clip(split, index, number), begin / FPS, end / FPS)
+            for number, begin, end in play.edit
+        )
+    )
 
 
 def _splits(config: TheatreConfig) -> dict[str, TheatreSplit]:
@@ -132,8 +162,9 @@ def _render_chunk(
     examples = []
     for index in range(begin, end):
         example, play = compose(config, split, index)
-        path = folder / _clip(split, index)
-        if not path.exists():
-            write_mp4(path, draw(play.sprites, config.frames, config.size))
+        for number in range(len(play.films)):
+            path = folder / _clip(split, index, number)
+            if not path.exists():
+                write_mp4(path, film(config, split, index, play, number))
         examples.append(example)
     return examples

@@ -1,6 +1,6 @@
 """What a family composes: a scene, a question about it, the answer and a working.
 
-Families that need temporal order hold to one rule: draw the multiset of events and the
+Families that need temporal order hold to one rule: draw the bag of events and the
 question first, then the answer uniformly among those that some order of the events
 gives, then an order uniformly among those that give it. Whoever sees the frames without
 their order is then left with a uniform guess among ``1 / chance`` answers.
@@ -19,25 +19,27 @@ import numpy as np
 
 from kinograd.config.schema import TheatreConfig
 from kinograd.data.theatre.scene import Sprite
-from kinograd.data.theatre.vocabulary import COLOURS
 from kinograd.types import Kind
 
 
 @dataclass(frozen=True)
 class Play:
-    """One composed clip and question.
+    """One composed question and the films it is about.
 
     Attributes:
-        sprites: what is drawn, back to front.
-        question, answer, options, kind: as in ``Example``.
-        working: the rationale that earns the answer, what is seen first.
-        events: ground truth in temporal order.
+        films: what each film shows, back to front. Most families have one.
+        question, answer, kind: as in ``Example``.
+        working: the rationale that earns the answer: what is seen, then what follows.
+        events: ground truth, in temporal order where there is one.
         blind: what remains of the scene when the order of its frames is lost, as far as
             the answer can depend on it; the order-blind observer's evidence.
         chance: accuracy of the best guess from ``blind`` and the question.
+        choices: every possible answer, where they are few.
+        edit: (film, first frame, end frame) after another, ``None`` for black; empty for
+            the whole first film.
     """
 
-    sprites: tuple[Sprite, ...]
+    films: tuple[tuple[Sprite, ...], ...]
     question: str
     answer: str
     working: str
@@ -45,36 +47,32 @@ class Play:
     blind: Hashable
     chance: float
     kind: Kind = Kind.FREE_FORM
-    options: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    edit: tuple[tuple[int | None, int, int], ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 Family = Callable[[np.random.Generator, TheatreConfig], Play]
 
-FLASH_FRAMES = 2  # one temporal patch of Qwen2-VL and its successors
-QUADRANTS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+
+def pick(rng: np.random.Generator, values: Sequence[str]) -> str:
+    """One of the values."""
+    return values[int(rng.integers(len(values)))]
 
 
-def flashes(
-    rng: np.random.Generator, config: TheatreConfig, looks: Sequence[tuple[str, str]]
-) -> tuple[tuple[Sprite, ...], tuple[dict[str, Any], ...]]:
-    """(shape, colour) after (shape, colour), each for one temporal patch in another quadrant.
+def deal(rng: np.random.Generator, values: Sequence[str], count: int) -> list[str]:
+    """``count`` different values, in random order."""
+    return [values[i] for i in rng.permutation(len(values))[:count]]
 
-    Times and places say nothing about the looks.
-    """
-    slots = np.sort(rng.choice(config.frames // FLASH_FRAMES, len(looks), replace=False))
-    sprites, events = [], []
-    quadrant = -1
-    for (shape, colour), slot in zip(looks, slots, strict=True):
-        quadrant = int(rng.choice([q for q in range(4) if q != quadrant]))
-        begin = int(slot) * FLASH_FRAMES
-        seen = np.zeros(config.frames, dtype=bool)
-        seen[begin : begin + FLASH_FRAMES] = True
-        centre = np.array(QUADRANTS[quadrant]) + rng.uniform(-0.04, 0.04, 2)
-        path = np.broadcast_to(centre, (config.frames, 2))
-        sprites.append(Sprite(shape, COLOURS[colour], float(rng.uniform(0.16, 0.2)), path, seen))
-        events.append({"frame": begin, "colour": colour, "shape": shape, "quadrant": quadrant})
-    return tuple(sprites), tuple(events)
+
+def ask(rng: np.random.Generator, config: TheatreConfig, *wordings: str) -> str:
+    """The first wording, or any if the recipe paraphrases. Draws once either way."""
+    wording = pick(rng, wordings)
+    return wording if config.paraphrase else wordings[0]
+
+
+def number_of_events(rng: np.random.Generator, config: TheatreConfig) -> int:
+    return int(rng.integers(config.events[0], config.events[1] + 1))
 
 
 def choose(
@@ -86,7 +84,7 @@ def choose(
         The order, its answer, and how many answers are reachable.
     """
     reach = _reach(tuple(sorted(events)), answer_of)
-    answer = str(rng.choice(sorted(reach)))
+    answer = pick(rng, sorted(reach))
     orders = reach[answer]
     return orders[int(rng.integers(len(orders)))], answer, len(reach)
 

@@ -51,7 +51,17 @@ def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(np.maximum(x, y) - 1, np.minimum(x, y) - 0.33)
 
 
-OUTLINES = {"circle": _circle, "square": _square, "triangle": _triangle, "cross": _cross}
+def _bar(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return abs(x) - 1 + 0 * y
+
+
+OUTLINES = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "bar": _bar,  # as high as the frame
+}
 """Signed distance, in radii, to each outline; negative inside."""
 
 
@@ -70,8 +80,25 @@ def background(size: int) -> np.ndarray:
     return image
 
 
-def draw(sprites: Sequence[Sprite], frames: int, size: int) -> np.ndarray:
-    """uint8 (T, H, W, 3): the scene; later sprites hide earlier ones."""
+def draw(
+    sprites: Sequence[Sprite],
+    frames: int,
+    size: int,
+    rng: np.random.Generator,
+    texture: float = 0.0,
+    noise: float = 0.0,
+) -> np.ndarray:
+    """uint8 (T, H, W, 3): the scene; later sprites hide earlier ones.
+
+    Args:
+        texture: amplitude of a still random pattern, as coarse as the objects.
+        noise: standard deviation of what each pixel of each frame deviates.
+    """
+    backdrop = background(size)
+    if texture:
+        coarse = rng.uniform(-texture, texture, (8, 8, 3)).astype(np.float32)
+        cells = np.arange(size) * len(coarse) // size
+        backdrop = backdrop + coarse[cells][:, cells]
     clip = np.empty((frames, size, size, 3), dtype=np.uint8)
     previous: list[tuple[int, bytes]] | None = None
     for t in range(frames):
@@ -80,10 +107,13 @@ def draw(sprites: Sequence[Sprite], frames: int, size: int) -> np.ndarray:
             clip[t] = clip[t - 1]
             continue
         previous = state
-        image = background(size).copy()
+        image = backdrop.copy()
         for i, _ in state:
             _paint(image, sprites[i], t)
         clip[t] = np.clip(image + 0.5, 0, 255)
+    if noise:
+        grain = rng.normal(0, noise, clip.shape).astype(np.float32)
+        clip = np.clip(clip + grain + 0.5, 0, 255).astype(np.uint8)
     return clip
 
 
@@ -94,6 +124,8 @@ def _paint(image: np.ndarray, sprite: Sprite, t: int) -> None:
     reach = radius * 1.1 + 1
     left, right = max(0, int(x - reach)), min(size, int(x + reach) + 1)
     top, bottom = max(0, int(y - reach)), min(size, int(y + reach) + 1)
+    if sprite.shape == "bar":
+        top, bottom = 0, size
     if left >= right or top >= bottom:
         return
     xs = (np.arange(left, right, dtype=np.float32) + 0.5 - x)[None, :] / radius

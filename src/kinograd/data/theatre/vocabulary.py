@@ -25,16 +25,15 @@ ARRANGEMENTS = tuple("".join(p) for p in permutations("ABC"))
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 _PROSE = """
-What Which How Where Does Is Are The
+What Which How Where Does Is Are The Red Two Of
 what which how many where does do did is are was the a an of in on at to and or not no yes
-colour shape object objects thing things letter letters arrow cup ball
-appears appear appeared comes come came shown seen flash flashes before after between while during
-next last final then end ends stands point points pointing start starts begins
-there it its they one two three four five six seven eight zero
-move moves moved moving stop stops stopped enter enters leave leaves left top bottom centre
-faster slower speeds slows speed constant grows shrinks swap swaps forward backward
-total count counts same different other nothing looks like hidden black part happens while
-first clip second order A B C D so goes
+colour shape object objects thing things letter letters arrow cup cups ball
+appears appear comes come shown show seen flash flashes before after between while around
+next last final then end ends points point starts follows hide hides that way
+there it its they one two three four five six times take turns turn
+move moves enter enters leave leaves top bottom centre
+faster slower getting swap swaps total count nothing looks like hidden black part happens
+clip clips order so A B C D E
 """
 
 PUNCTUATION = (".", ",", "?", ":", ";", "->", "-", "(", ")", "!")

@@ -1,7 +1,4 @@
-"""Three letters in a row, exchanged by flashes: which stands first in the end?
-
-Red exchanges the first two places, blue the last two, green the outer two.
-"""
+"""Three letters in a row, exchanged by flashes: which stands first in the end?"""
 
 from __future__ import annotations
 
@@ -10,14 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinograd.config.schema import TheatreConfig
-from kinograd.data.theatre.play import Play, choose, flashes
+from kinograd.data.theatre.play import Play, ask, choose, number_of_events, pick
+from kinograd.data.theatre.props import flashes
 
 _PLACES = {"red": (0, 1), "blue": (1, 2), "green": (0, 2)}
-RULES = "red exchanges places 1 and 2, blue 2 and 3, green 1 and 3"
+_LEAST = 3  # no two flashes can bring each letter to the front
+RULES = "Red swaps the first two, blue the last two, green first and last."
 
 
 def states(colours: Sequence[str]) -> list[str]:
-    """Arrangements after each flash, the first one included (ABC)."""
+    """The row at the start (ABC) and after each flash."""
     row, path = list("ABC"), ["ABC"]
     for colour in colours:
         i, j = _PLACES[colour]
@@ -32,17 +31,18 @@ def _leader(colours: Sequence[str]) -> str:
 
 def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     while True:
-        count = int(rng.integers(config.events[0], config.events[1] + 1))
-        bag = [str(c) for c in rng.choice(list(_PLACES), count)]
+        bag = [pick(rng, tuple(_PLACES)) for _ in range(max(_LEAST, number_of_events(rng, config)))]
         colours, answer, reachable = choose(rng, bag, _leader)
         if reachable == 3:
             break
     path = states(colours)
     steps = " ".join(f"{c} {s}" for c, s in zip(colours, path[1:], strict=True))
     sprites, events = flashes(rng, config, [("square", c) for c in colours])
+    rules = f" {RULES}" if config.rules else ""
+    wording = ask(rng, config, "Which letter ends first?", "Which letter is first at the end?")
     return Play(
-        sprites=sprites,
-        question="ABC swap. Which letter ends first?",
+        films=(sprites,),
+        question=f"ABC swap.{rules} {wording}",
         answer=answer,
         working=f"ABC {steps} . first {answer}",
         events=events,

@@ -1,9 +1,9 @@
 """Where an arrow points after a series of turns: a state that every flash changes.
 
 Red turns it left, green right, blue around; white exchanges up and left and leaves the
-other two. Turns alone commute, and a mirror would keep the axis: an observer of the bare
-multiset could then tell, or halve the answers. With the exchange no multiset that is
-used here says anything about the answer.
+other two. Turns alone commute, and with mirrors the axis would still follow from the bag
+of flashes: an observer without order could then tell, or halve the answers. With the
+exchange, no bag used here says anything about the answer.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinograd.config.schema import TheatreConfig
-from kinograd.data.theatre.play import Play, choose, flashes
+from kinograd.data.theatre.play import Play, ask, choose, number_of_events, pick
+from kinograd.data.theatre.props import flashes
 from kinograd.data.theatre.vocabulary import DIRECTIONS
 
 _STEPS = {"red": 1, "blue": 2, "green": 3}
-RULES = "red turns left, green right, blue around, white exchanges up and left"
+_EXCHANGE = (1, 0, 2, 3)
+_COLOURS = (*_STEPS, "white")
+_LEAST = 4  # no three flashes can point the arrow all four ways
+RULES = "Red turns it left, green right, blue around, white swaps up and left."
 
 
 def states(colours: Sequence[str]) -> list[str]:
-    """Directions after each flash, the first one included (up)."""
-    at, path = 0, ["up"]
+    """Direction at the start (up) and after each flash."""
+    at, path = 0, [DIRECTIONS[0]]
     for colour in colours:
-        at = (1, 0, 2, 3)[at] if colour == "white" else (at + _STEPS[colour]) % 4
+        at = _EXCHANGE[at] if colour == "white" else (at + _STEPS[colour]) % 4
         path.append(DIRECTIONS[at])
     return path
 
@@ -35,21 +39,23 @@ def _last(colours: Sequence[str]) -> str:
 
 def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     while True:
-        count = int(rng.integers(config.events[0], config.events[1] + 1))
-        bag = [str(c) for c in rng.choice([*_STEPS, "white"], count)]
+        bag = [pick(rng, _COLOURS) for _ in range(max(_LEAST, number_of_events(rng, config)))]
         colours, answer, reachable = choose(rng, bag, _last)
         if reachable == len(DIRECTIONS):
             break
     path = states(colours)
     steps = " ".join(f"{c} {d}" for c, d in zip(colours, path[1:], strict=True))
     sprites, events = flashes(rng, config, [("triangle", c) for c in colours])
+    rules = f" {RULES}" if config.rules else ""
+    wording = ask(rng, config, "Where does it point last?", "Where does it end?")
     return Play(
-        sprites=sprites,
-        question="The arrow starts up. Where does it point last?",
+        films=(sprites,),
+        question=f"The arrow starts up.{rules} {wording}",
         answer=answer,
-        working=f"up {steps} . last {answer}",
+        working=f"{path[0]} {steps} . last {answer}",
         events=events,
         blind=tuple(sorted(colours)),
         chance=1 / len(DIRECTIONS),
+        choices=DIRECTIONS,
         extra={"states": path, "rules": RULES},
     )
