@@ -14,17 +14,7 @@ import pytest
 import yaml
 
 from kinograd import records
-from kinograd.config.schema import (
-    DataConfig,
-    LexicalJudge,
-    ModelConfig,
-    RlConfig,
-    RlRecipe,
-    RunConfig,
-    SftConfig,
-    SftRecipe,
-    TGrpo,
-)
+from kinograd.config.schema import RlRecipe, SftRecipe
 from kinograd.eval.metrics import EvalRecord
 from kinograd.keys import generator
 from kinograd.train.monitor import RunFolder
@@ -159,13 +149,14 @@ def fix_surroundings(folder: Path, day: int) -> None:
 
 
 def make_sft(folder: Path, steps: int = 40) -> None:
-    recipe = SftRecipe(
-        name="cold start",
-        run=RunConfig(dir="runs/demo/sft"),
-        model=ModelConfig(path="runs/demo/tiny"),
-        data=DataConfig(train=["train.jsonl"]),
-        sft=SftConfig(steps=steps),
-    )
+    sections = {
+        "name": "cold start",
+        "run": {"dir": "runs/demo/sft"},
+        "model": {"path": "runs/demo/tiny"},
+        "data": {"train": ["train.jsonl"]},
+        "sft": {"steps": steps},
+    }
+    recipe = SftRecipe.model_validate(sections)
     with RunFolder.open(recipe, folder) as run:
         for step in range(1, steps + 1):
             noise = float(generator("sft", step).normal(0, 0.05))
@@ -182,15 +173,16 @@ def make_sft(folder: Path, steps: int = 40) -> None:
 
 
 def make_rl(folder: Path, steps: int = 120) -> None:
-    recipe = RlRecipe(
-        name="reinforcement",
-        run=RunConfig(dir="runs/demo/rl"),
-        model=ModelConfig(path="runs/demo/sft"),
-        data=DataConfig(train=["train.jsonl"]),
-        rl=RlConfig(steps=steps),
-        algo=TGrpo(),
-        judges={"events": LexicalJudge()},
-    )
+    sections = {
+        "name": "reinforcement",
+        "run": {"dir": "runs/demo/rl"},
+        "model": {"path": "runs/demo/sft"},
+        "data": {"train": ["train.jsonl"]},
+        "rl": {"steps": steps},
+        "algo": {"type": "t_grpo"},
+        "judges": {"events": {"type": "lexical"}},
+    }
+    recipe = RlRecipe.model_validate(sections)
     with RunFolder.open(recipe, folder) as run:
         for step in range(1, steps + 1):
             noise = generator("rl", step).normal(0, 1, 4)

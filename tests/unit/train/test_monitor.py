@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from kinograd import records
-from kinograd.config.schema import DataConfig, ModelConfig, RlConfig, RlRecipe, RunConfig
+from kinograd.config.schema import RlRecipe
 from kinograd.train.monitor import RunFolder
 from kinograd.types import (
     Clip,
@@ -33,12 +33,13 @@ from kinograd.types import (
 
 
 def _recipe(folder: Path, steps: int = 10) -> RlRecipe:
-    return RlRecipe(
-        run=RunConfig(dir=str(folder)),
-        model=ModelConfig(path="tiny"),
-        data=DataConfig(train=["a.jsonl"]),
-        rl=RlConfig(steps=steps),
-    )
+    sections = {
+        "run": {"dir": str(folder)},
+        "model": {"path": "tiny"},
+        "data": {"train": ["a.jsonl"]},
+        "rl": {"steps": steps},
+    }
+    return RlRecipe.model_validate(sections)
 
 
 def _group(view: View = View(), twin: Group | None = None) -> Group:
