@@ -16,10 +16,11 @@ from kinograd.types import Kind
 
 _CONCLUSION = re.compile(
     r"\b(?:answer|option|choice)\b\s*"
-    r"(?:is|must be|should be|has to be|would be|[:=])\s*([^\n]{1,120})",
+    r"(?:is|must be|should be|has to be|would be|[:=])\s*",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|,\s")
+_CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|,\s|\n")
+_CLAUSE_CHARS = 120
 
 
 def is_consistent(
@@ -32,10 +33,11 @@ def is_consistent(
     Raises:
         symbolic.SymbolicError: a formula could not be evaluated.
     """
-    stated = _CONCLUSION.findall(reasoning or "")
+    reasoning = reasoning or ""
+    stated = [found.end() for found in _CONCLUSION.finditer(reasoning)]
     if not stated:
         return None
-    conclusion = _CLAUSE_END.split(stated[-1])[0]
+    conclusion = _CLAUSE_END.split(reasoning[stated[-1] :][:_CLAUSE_CHARS])[0]
     if kind is Kind.MULTIPLE_CHOICE:
         meant, given = read_choice(conclusion, options), read_choice(answer, options)
         return None if meant is None or given is None else meant == given

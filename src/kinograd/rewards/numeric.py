@@ -38,12 +38,12 @@ _LATEX = [
     (re.compile(r"\\%"), "%"),
     (re.compile(r"\\[,!;]|(?<=\d)\{,\}(?=\d{3})|\\[()]"), ""),
 ]
-_FORMULA = re.compile(r"\\[A-Za-z]|[\^*√π×÷]|\bsqrt\b|\bpi\b|\d\s*\+\s*\d|\)\s*/|/\s*\(")
+_FORMULA = re.compile(r"\\[A-Za-z]|[\^*√π×÷]|\bsqrt\b|\bpi\b|\w\s*\+\s*\w|\)\s*/|/\s*\(")
 _UNIT_AT_END = re.compile(r"\s+([A-Za-z]+(?:/[A-Za-z]+)?)[\s.]*$")
 _NUMBER = re.compile(
     r"""(?<![\w.,])(?<!\d:)
         (?P<sign>[+-])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
-        (?:[eE](?P<exponent>[+-]?\d+))?(?![.,:]?\d)
+        (?:[eE](?P<exponent>[+-]?\d+))?(?![.,:]?\d|_)
         (?:\s+(?P<over>\d+)\s*/\s*(?P<under>\d+)|\s*/\s*(?P<denominator>\d+))?(?!\s*/\s*\d)
         (?:\s*(?P<percent>%|percent\b|per\s+cent\b))?
         (?P<space>\s*)(?P<word>[A-Za-zµ]+(?:/[A-Za-z]+)?)?(?:\s+(?P<next>[A-Za-z/]+))?""",
@@ -102,7 +102,8 @@ def same_number(answer: Quantity, reference: Quantity) -> bool:
     A missing unit or percent sign is forgiven (50 is 50 %, and so is 0.5), a different unit
     is converted, a unit of another dimension is wrong.
     """
-    tolerance = _LOST * abs(reference.value)
+    exact = answer.decimals is not None and reference.decimals is not None
+    tolerance = Fraction(0) if exact else _LOST * abs(reference.value)
     if reference.decimals:
         tolerance = max(tolerance, Fraction(1, 2 * 10**reference.decimals))
     elif reference.decimals is None and (answer.decimals or 0) >= 2:

@@ -136,9 +136,12 @@ def check_answer(kind: Kind, answer: str, options: Sequence[str] = ()) -> str | 
 
     Kinds that need a judge pass with any answer.
     """
+    response = f"<think></think><answer>{answer}</answer>"
+    if not has_format(response, "fullmatch"):
+        return "the answer is empty or holds tags"
     if kind in JUDGED:
-        return None if answer.strip() else "the answer is empty"
-    score = grade_text(kind, f"<think></think><answer>{answer}</answer>", answer, options)
+        return None
+    score = grade_text(kind, response, answer, options)
     if score.unscored:
         return score.detail
     return None if score.parts["accuracy"] == 1.0 else f"graded {score.parts['accuracy']:g}, not 1"

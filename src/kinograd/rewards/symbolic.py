@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 _START_SECONDS = 120.0  # importing sympy on a busy machine
-_WALL_SECONDS = 60.0  # the child's CPU limit ends a busy one much earlier
+_CPU_SECONDS = 20.0  # above math-verify's own limits: two parses and one comparison of 5 s
+_WALL_SECONDS = 60.0  # the same on a busy machine
 _WORKER = Path(__file__).with_name("symbolic_worker.py")
 
 # What a formula given as an answer may consist of. Anything else is a computation.
@@ -38,7 +39,8 @@ class SymbolicError(Exception):
 class _Worker:
     """The child process: started when first asked, replaced after a death or a fork."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu_seconds: float) -> None:
+        self._cpu_seconds = cpu_seconds
         self.forget()
 
     def forget(self) -> None:
@@ -64,9 +66,10 @@ class _Worker:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is None:
             return self._process
+        self.stop()
         # -P: the script's folder is no place to import from.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER)],
+            [sys.executable, "-P", str(_WORKER), str(self._cpu_seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -95,7 +98,7 @@ def _read(process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | No
     return json.loads(line) if line.endswith("\n") else None
 
 
-_worker = _Worker()
+_worker = _Worker(_CPU_SECONDS)
 atexit.register(_worker.stop)
 os.register_at_fork(after_in_child=_worker.forget)
 

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinograd.rewards.choice import option_texts, read_choice
+
+OPTIONS = ["A. A red car", "B. A blue car.", "C. Two dogs", "D. Vitamin C"]
+
+FORMS = (
+    "{}", " {}\n", "{}.", "({})", "[{}]", "{{{}}}", "{}:", "{})",
+    "\\boxed{{{}}}", "$\\boxed{{{}}}$.",
+    "\\boxed{{\\text{{{}}}}}", "**{}**", "`{}`", '"{}"', "Option {}", "The answer is {}",
+    "Therefore, the correct answer is ({}).", "Final answer: {}", "Answer: option {}",
+)  # fmt: skip
+
+
+@given(st.sampled_from("ABCD"), st.sampled_from(FORMS), st.booleans())
+def test_one_letter_in_any_notation(letter: str, form: str, lower: bool) -> None:
+    written = form.format(letter.lower() if lower else letter)
+    assert read_choice(written, OPTIONS) == letter
+    assert read_choice(written) == letter
+
+
+TWO = (
+    "{} and {}", "{} or {}", "{}, {}", "{}/{}", "{}{}", "{}. {}", "({}) ({})", "{} {}",
+    "{}. or {}.", "both {} and {}", "{}. It moves, or {}.",
+)  # fmt: skip
+
+
+@given(st.permutations("ABCD"), st.sampled_from(TWO))
+def test_two_letters_are_no_answer(letters: list[str], form: str) -> None:
+    assert read_choice(form.format(*letters), OPTIONS) is None
+
+
+@given(st.integers(0, 3), st.sampled_from(["{0}. {1}", "({0}) {1}", "{0}) {1}", "{0}: {1}", "{1}"]))
+def test_letter_and_own_text(index: int, form: str) -> None:
+    letter, text = OPTIONS[index][0], OPTIONS[index][3:]
+    assert read_choice(form.format(letter, text), OPTIONS) == letter
+    assert read_choice(form.format(letter, text.upper()), OPTIONS) == letter
+
+
+def test_letter_with_another_options_text_is_no_answer() -> None:
+    assert read_choice("A. Two dogs", OPTIONS) is None
+    assert read_choice("C. Vitamin C", OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B because it is blue", "B"),
+        ("A - it is red", "A"),
+        ("D. He takes vitamin C", "D"),
+        ("A dog", None),
+        ("I think so", None),
+        ("a car", None),
+        ("red", None),
+        ("E", None),
+        ("", None),
+        ("The answer is not clear", None),
+    ],
+)
+def test_prose(answer: str, letter: str | None) -> None:
+    assert read_choice(answer, OPTIONS) == letter
+
+
+def test_letters_beyond_the_options_need_no_options() -> None:
+    assert read_choice("G") == "G"
+    assert read_choice("G", ["x"] * 7) == "G"
+
+
+def test_texts_shared_by_options_name_none() -> None:
+    assert read_choice("yes", ["yes", "yes", "no"]) is None
+    assert read_choice("no", ["yes", "yes", "no"]) == "C"
+
+
+def test_option_letters_are_taken_off_only_if_all_have_them() -> None:
+    assert option_texts(["A. x", "B. y"]) == {"A": "x", "B": "y"}
+    assert option_texts(["A. Einstein", "I. Newton"]) == {"A": "a. einstein", "B": "i. newton"}
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=20), max_size=5))
+def test_never_names_an_option_that_is_not_there(answer: str, options: list[str]) -> None:
+    letter = read_choice(answer, options)
+    assert letter is None or letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options) or 26]
+
+
+@pytest.mark.parametrize(
+    "answer", ["A" * 10_000, "(" * 10_000, "A. B. " * 2_000, "\\boxed{" * 2_000]
+)
+def test_long_adversarial_answers_end(answer: str) -> None:
+    assert read_choice(answer, OPTIONS) is None

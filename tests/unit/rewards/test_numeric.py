@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinograd.rewards.numeric import (
+    mean_relative_accuracy,
+    read_quantity,
+    relative_error,
+    same_number,
+)
+from kinograd.rewards.units import read_words
+
+
+def value(text: str) -> Fraction | None:
+    quantity = read_quantity(text)
+    return None if quantity is None else quantity.value
+
+
+def same(answer: str, reference: str) -> bool:
+    first, second = read_quantity(answer), read_quantity(reference)
+    assert second is not None
+    return first is not None and same_number(first, second)
+
+
+@given(
+    st.decimals(-(10**9), 10**9, places=3),
+    st.sampled_from(
+        ["{}", "{:,}", " {} ", "${}", "\\boxed{{{}}}", "x = {}", "about {} cats.", "**{}**"]
+    ),
+)
+def test_a_number_in_any_notation(number: object, form: str) -> None:
+    assert value(form.format(number)) == Fraction(str(number))
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))
+def test_fractions(over: int, under: int) -> None:
+    assert value(f"{over}/{under}") == Fraction(over, under)
+    assert value(f"\\frac{{{over}}}{{{under}}}") == Fraction(over, under)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1e-3", Fraction(1, 1000)),
+        (".5", Fraction(1, 2)),
+        ("1 1/2", Fraction(3, 2)),
+        ("1½", Fraction(3, 2)),
+        ("−5", Fraction(-5)),
+        ("minus two", Fraction(-2)),
+        ("twenty-one", Fraction(21)),
+        ("one hundred and five", Fraction(105)),
+        ("two hundred thousand", Fraction(200_000)),
+        ("1.2 million", Fraction(1_200_000)),
+        ("5k", Fraction(5000)),
+        ("2nd", Fraction(2)),
+        ("5 (five)", Fraction(5)),
+        ("5kg", Fraction(5)),
+        ("\\$1{,}200", Fraction(1200)),
+        ("12", Fraction(12)),
+    ],
+)
+def test_one_number(text: str, number: Fraction) -> None:
+    assert value(text) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "none", "5 or 6", "5-6", "5:30", "1,5", "1,2,3", "1.2.3", "12/05/2020", "2 of the 5",
+        "two or three", "twenty one one", "3D", "7up", "B12", "nan", "inf", "1_000", "1/0",
+        "1 hour 30 min", "1e999", "9" * 100, "x", "9" * 10_000,
+    ],
+)  # fmt: skip
+def test_none_or_several_numbers(text: str) -> None:
+    assert read_quantity(text) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("3.0", "3"),
+        ("3", "3.0"),
+        ("1,234", "1234"),
+        ("3.14159", "3.14"),
+        ("1/3", "0.33"),
+        ("0.33", "1/3"),
+        ("50%", "0.5"),
+        ("0.5", "50%"),
+        ("50", "50%"),
+        ("50 percent", "50"),
+        ("5", "5 kg"),
+        ("5 kg", "5"),
+        ("5000 g", "5 kg"),
+        ("90 seconds", "1.5 minutes"),
+        ("five cats", "5"),
+    ],
+)
+def test_same_number(answer: str, reference: str) -> None:
+    assert same(answer, reference)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("3.4", "3"),
+        ("3.1", "3.14"),
+        ("0.004", "0.001"),
+        ("5 m", "5 cm"),
+        ("5 kg", "5 m"),
+        ("50", "0.5"),
+        ("0.3", "1/3"),
+        ("-5", "5"),
+        ("5 or 6", "5"),
+        ("12345678901234567890", "12345678901234567891"),
+    ],
+)
+def test_different_numbers(answer: str, reference: str) -> None:
+    assert not same(answer, reference)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6))
+def test_integers_are_the_same_only_if_equal(a: int, b: int) -> None:
+    assert same(str(a), str(b)) == (a == b)
+
+
+@given(st.integers(0, 999_999))
+def test_number_words_are_read_back(number: int) -> None:
+    assert read_words(_spell(number)) == (number, "")
+
+
+SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen
+fourteen fifteen sixteen seventeen eighteen nineteen"""
+TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety"
+
+
+def _spell(n: int) -> str:
+    small, tens = SMALL.split(), TENS.split()
+    if n < 20:
+        return small[n]
+    if n < 100:
+        return tens[n // 10] + (f"-{small[n % 10]}" if n % 10 else "")
+    scale, name = (1000, "thousand") if n >= 1000 else (100, "hundred")
+    rest = f" and {_spell(n % scale)}" if n % scale else ""
+    return f"{_spell(n // scale)} {name}{rest}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "error"),
+    [
+        ("11", "10", 0.1),
+        ("10", "10", 0.0),
+        ("-10", "10", 1.0),
+        ("0", "0", 0.0),
+        ("1", "0", 1.0),
+        ("110 cm", "1 m", 0.1),
+        ("1 kg", "1 m", 1.0),
+    ],
+)
+def test_relative_error(answer: str, reference: str, error: float) -> None:
+    first, second = read_quantity(answer), read_quantity(reference)
+    assert first is not None
+    assert second is not None
+    assert relative_error(first, second) == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "accuracy"),
+    [(10, 10, 1.0), (10, 8, 0.6), (0, 10, 0.0), (0, 0, 1.0), (1, 0, 0.0), (-10, -8, 0.6)],
+)
+def test_mean_relative_accuracy(answer: float, reference: float, accuracy: float) -> None:
+    """10 for 8 is off by 0.25: it meets .5, .55 … .75, the last with equality, of ten."""
+    assert mean_relative_accuracy(answer, reference) == pytest.approx(accuracy)
