@@ -199,38 +199,35 @@ class Asker:
         wanted = self._config.verdict
         for mode in Mode if wanted == "auto" else (Mode(wanted),):
             if all([await self._honours(transport, url, mode) for url in self._config.urls]):
-                break
-        else:
-            raise UsageError(
-                f"judges.{self._name}.verdict: {wanted!r} is not honoured by every URL "
-                f"({', '.join(self._config.urls)}); 'auto' finds the strongest form that is"
-            )
-        if self._config.expected_score and mode not in (Mode.CHOICE, Mode.REGEX):
-            raise UsageError(
-                f"judges.{self._name}.expected_score needs verdicts of one label (choice or "
-                f"regex), but the endpoint offers {mode.value!r}; set expected_score to false"
-            )
-        return mode
+                return mode
+        raise UsageError(
+            f"judges.{self._name}.verdict: {wanted!r} is not honoured by every URL "
+            f"({', '.join(self._config.urls)}); 'auto' finds the strongest form that is"
+        )
 
     async def _honours(self, transport: Transport, url: str, mode: Mode) -> bool:
+        """Whether one URL binds replies in this mode; any living endpoint honours ``text``."""
         sampling = self._sampling(_PROBE, mode)
         body = {"model": self._config.model, "messages": list(_PROBE_MESSAGES), **sampling}
-        outcome = await transport.complete(body, only=url)
-        if isinstance(outcome, Failure):
-            if outcome.status in _UNSUPPORTED and mode is not Mode.TEXT:
-                return False
-            raise KinogradError(
-                f"judge {self._name!r} does not answer: {outcome.detail}. Is its server up "
-                f"(kinograd judge serve), does it serve model {self._config.model!r}, and does "
-                f"${self._config.api_key_env} hold its key?"
-            )
-        if mode is Mode.TEXT:
-            return True
-        if _PROBE.parse(outcome.text, mode) is None:
-            return False
-        if self._config.expected_score and not outcome.logprobs:
+        for _ in range(_FORM_ATTEMPTS):
+            outcome = await transport.complete(body, only=url)
+            if isinstance(outcome, Failure):
+                if outcome.status in _UNSUPPORTED and mode is not Mode.TEXT:
+                    return False
+                raise KinogradError(
+                    f"judge {self._name!r} does not answer: {outcome.detail}. Is its server up "
+                    f"(kinograd judge serve), does it serve model {self._config.model!r}, and "
+                    f"does ${self._config.api_key_env} hold its key?"
+                )
+            if mode is Mode.TEXT or _PROBE.parse(outcome.text, mode) is not None:
+                self._require_logprobs(url, mode, outcome)
+                return True
+        return False
+
+    def _require_logprobs(self, url: str, mode: Mode, completion: Completion) -> None:
+        bare = mode in (Mode.CHOICE, Mode.REGEX)  # the label is the reply's first token
+        if self._config.expected_score and not (bare and completion.logprobs):
             raise UsageError(
-                f"judges.{self._name}.expected_score: {url} gives no log-probabilities; "
-                "set expected_score to false"
+                f"judges.{self._name}.expected_score: {url} gives no log-probabilities of a bare "
+                f"label (its verdicts come as {mode.value!r}); set expected_score to false"
             )
-        return True

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from kinograd.judge.client import JUDGED_KINDS, ModelJudge
 from kinograd.judge.lexical import TokenOverlapJudge
 from kinograd.judge.window import GuardedJudge
-from kinograd.types import Judge, JudgeRequest, Kind, KinogradError, Verdict
+from kinograd.types import Judge, JudgeRequest, Kind, KinogradError, UsageError, Verdict
 
 _FILE = Path(__file__).parent / "canaries.jsonl"
 MIN_AGREEMENT = 0.9
@@ -156,12 +156,13 @@ async def require_canaries(
         routes: kind to judge name (``reward.judges``).
 
     Raises:
-        KinogradError: if a judge does not answer or judges wrong, or a route names none.
+        KinogradError: if a judge does not answer or judges wrong.
+        UsageError: if a route names no judge.
     """
     reports = {}
     for name in dict.fromkeys(routes.values()):
         if name not in judges:
-            raise KinogradError(f"reward.judges names {name!r}, but judges has {sorted(judges)}")
+            raise UsageError(f"reward.judges names {name!r}, but judges has {sorted(judges)}")
         kinds = [Kind(kind) for kind, judge in routes.items() if judge == name]
         reports[name] = await check_canaries(judges[name], kinds)
         reports[name].require()

@@ -24,7 +24,7 @@ _CLAUSE_END = re.compile(
 )
 _FUNCTION_WORDS = frozenset(
     _WORD.findall(
-        "a an the is are was were be been being it its he his she her they their this that these "
+        "a an the and is are was were be been being it its he his she her they their this that these "
         "those there of to in on at by with from into onto as or"
     )
 )

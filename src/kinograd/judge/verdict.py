@@ -75,7 +75,7 @@ def _read_object(text: str, keys: list[str]) -> dict[str, Any] | None:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _either(labels: tuple[str, ...]) -> str:
