@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 GOOD = "<think>hm</think><answer>{}</answer>"
 
 
@@ -31,7 +29,7 @@ def test_rows_in_rows_out() -> None:
         line("numerical", "3.0", "3", mode="published:video_r1"),
         "",
         line("MCQA", "B.", "<answer>B</answer>", mode="published:vidbridge", id=7),
-        line("free-form", "cat", "cat", mode="published:video_r1"),
+        line("OCR", "red cat", "red dog", mode="published:video_r1"),
         line("dark_event", "he cooks", "he fries"),
         line("numerical", "3", "many"),
     )
@@ -40,7 +38,7 @@ def test_rows_in_rows_out() -> None:
         {"value": 2.0, "parts": {"accuracy": 1.0, "answered": 1.0, "format": 1.0}, "reason": None},
         {"value": 1.0, "parts": {"accuracy": 0.0, "format": 1.0}, "reason": None},
         {"value": 1.0, "parts": {"accuracy": 1.0, "format": 1.0}, "reason": None},
-        {"value": pytest.approx(5 / 3), "parts": {"accuracy": pytest.approx(2 / 3), "format": 1.0}, "reason": None},
+        {"value": 1.5, "parts": {"accuracy": 0.5, "format": 1.0}, "reason": None},
         {"value": None, "parts": {"format": 1.0}, "reason": "judge_unavailable"},
         {"value": None, "parts": {"format": 1.0}, "reason": "parse"},
     ]  # fmt: skip
@@ -74,5 +72,4 @@ def test_arguments_are_a_usage_error() -> None:
     assert run(arguments=("rows.jsonl",)).returncode == 2
     done = run(arguments=("--help",))
     assert done.returncode == 0
-    assert "standard input" not in done.stderr
     assert "``solution``" in done.stdout
