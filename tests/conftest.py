@@ -176,3 +176,74 @@ def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
             assert json.loads(text) == json.loads(kept)
 
     return check
+
+
+# -------------------------------------------------------- a world and a model
+
+FIRST_FAMILIES = ["order", "first", "turn", "swap", "colour"]
+
+
+@pytest.fixture(scope="session")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A media root with 24 clips in train.jsonl and 10 in held_out.jsonl."""
+    from kinograd.config.schema import TheatreConfig
+    from kinograd.data.theatre.build import build
+
+    folder = tmp_path_factory.mktemp("theatre") / "world"
+    splits = {"train": 24, "held_out": 10}
+    build(TheatreConfig(families=FIRST_FAMILIES, splits=splits, seed=3, workers=1), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 0.8M-parameter Qwen2.5-VL, untrained."""
+    from kinograd.models.tiny import make_tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    make_tiny(folder, "0.8m", seed=1)
+    return folder
+
+
+_STAGES: dict[str, dict[str, Any]] = {
+    "sft": {"sft": {"steps": 3, "batch_size": 4}},
+    "rl": {
+        "rl": {"steps": 2, "prompts_per_step": 3, "group_size": 4},
+        "sampling": {"max_new_tokens": 10},
+    },
+    "eval": {"eval": {"sampling": {"max_new_tokens": 10, "temperature": 0.0}}},
+}
+
+
+@pytest.fixture
+def recipe_tree(theatre: Path, tiny: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """``recipe_tree("sft", {...})``: a small recipe over theatre and tiny model as a tree."""
+    from kinograd.config.load import merge
+
+    def make(method: str, *over: dict[str, Any]) -> dict[str, Any]:
+        tree: dict[str, Any] = {
+            "method": method,
+            "run": {"dir": str(tmp_path / method), "save_every": 1, "log_rollouts_every": 1},
+            "model": {"path": str(tiny), "device": "cpu"},
+            "data": {"media_root": str(theatre), "train": [str(theatre / "train.jsonl")]},
+            "video": {"nframes": 8, "min_pixels": 784, "max_pixels": 3136, "workers": 0},
+            "prompt": {"template": "plain"},
+        } | _STAGES[method]
+        if method == "eval":
+            tree["data"] = {"media_root": str(theatre)}
+            tree["eval"] = tree["eval"] | {"data": [str(theatre / "held_out.jsonl")]}
+        else:
+            tree["optim"] = {"lr": 1e-3}
+        for layer in over:
+            tree = merge(tree, layer)
+        return tree
+
+    return make
+
+
+@pytest.fixture
+def recipe(recipe_tree: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+    """The same, parsed."""
+    from kinograd.config.load import parse_recipe
+
+    return lambda method, *over: parse_recipe(recipe_tree(method, *over))
