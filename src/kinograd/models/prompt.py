@@ -134,11 +134,12 @@ def encode(
 
     Raises:
         PromptTooLong: beyond ``config.max_tokens``.
-        DataError: if the question holds one of the model's own control tokens.
+        DataError: if one of the texts, target included, holds a control token of the model.
     """
+    words = (example.question, *example.options, example.answer, example.rationale or "")
     for token in family.control_tokens(tokenizer):
-        if token in example.question or any(token in o for o in example.options):
-            raise DataError(f"example {example.id!r}: its question holds the control token {token}")
+        if any(token in text for text in words):
+            raise DataError(f"example {example.id!r}: its text holds the control token {token}")
     text = tokenizer.apply_chat_template(
         messages(example, config), tokenize=False, add_generation_prompt=True
     )
