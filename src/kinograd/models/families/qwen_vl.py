@@ -117,4 +117,7 @@ class Qwen25VL(QwenVL):
     """Adapter of Qwen2.5-VL: temporal positions count time (``tokens_per_second``)."""
 
     def time_step(self, patches: Patches) -> float:
-        return self.config.vision_config.tokens_per_second * patches.seconds_per_grid
+        # Processors hand the seconds on as float32, and vLLM multiplies those in double:
+        # the fifth patch at 0.7 s is then at position 6 (6.9999998), not 7.
+        seconds = float(np.float32(patches.seconds_per_grid))
+        return self.config.vision_config.tokens_per_second * seconds
