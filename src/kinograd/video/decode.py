@@ -101,7 +101,7 @@ def _decode_cut(
             reader = readers[error.path]
             reader.index = reader.index.until(error.at_seconds)
         else:
-            return clip if damage is None else replace(clip, damaged=str(damage))
+            return clip if damage is None else replace(clip, damaged=damage.place())
 
 
 def _truncation(reader: Reader) -> ClipError | None:

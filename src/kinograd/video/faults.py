@@ -50,8 +50,13 @@ class ClipError(KinogradError):
         self.path = path
         self.at_seconds = at_seconds
         self.detail = detail
-        place = "" if at_seconds is None else f" at {at_seconds:.2f} s"
-        super().__init__(f"{path}{place}: {detail} [{reason.value}]")
+        where = "" if at_seconds is None else f" at {at_seconds:.2f} s"
+        super().__init__(f"{path}{where}: {detail} [{reason.value}]")
+
+    def place(self) -> str:
+        """The fault in a few words, ``truncated at 3.00 s``: what ``Clip.damaged`` says."""
+        at = "" if self.at_seconds is None else f" at {self.at_seconds:.2f} s"
+        return f"{self.reason.value}{at}"
 
     def to_json(self) -> dict[str, Any]:
         """What crosses the process boundary; ``from_json`` restores it."""

@@ -13,8 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 # A seek drains and refills the decoder, which costs about as much as this many frames.
 SEEK_FRAMES = 4
@@ -119,46 +123,60 @@ def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
     return 0
 
 
-def build(
-    pts: Sequence[int | None],
-    key: Sequence[bool],
-    visible: Sequence[bool],
-    spans: Sequence[int],
-    time_base: Fraction,
-    nominal_rate: Fraction | None,
-    truncated: bool,
-) -> Index | None:
-    """The Index of a stream from its packets; None if it holds no visible frame.
+class Packets:
+    """Collects the packets of one stream, in decoding order, into an Index."""
 
-    Args:
-        pts, spans: presentation times and durations in ticks (0: unknown).
-        nominal_rate: the container's average rate; used if it accounts for the frames
-            to within half a frame, else frames / duration is the rate.
-    """
-    shown = np.array(visible, dtype=bool)
-    frames = int(shown.sum())
-    if not frames:
-        return None
-    known = [t for t, v in zip(pts, visible, strict=True) if v and t is not None]
-    rate = float(nominal_rate) if nominal_rate else 0.0
-    if len(known) == frames and len(set(known)) == frames:
-        ticks = np.array([0 if t is None else t for t in pts], dtype=np.int64)
-        duration = _duration(ticks[shown], np.array(spans)[shown], time_base)
-        if not rate or abs(frames / rate - duration) > 0.5 / rate + float(time_base):
-            rate = frames / duration
-    else:
-        ticks = np.zeros(0, dtype=np.int64)
-        rate = rate or 25.0
-    return Index(
-        ticks,
-        np.array(key, dtype=bool),
-        shown,
-        time_base,
-        frames,
-        rate,
-        frames / rate,
-        frames / rate if truncated else None,
-    )
+    def __init__(self) -> None:
+        self.pts: list[int | None] = []
+        self._key: list[bool] = []
+        self._visible: list[bool] = []
+        self._spans: list[int] = []
+        self._last_dts: int | None = None
+
+    def add(self, packet: Packet) -> None:
+        self.pts.append(packet.pts)
+        self._key.append(packet.is_keyframe)
+        self._visible.append(not packet.is_discard)
+        self._spans.append(packet.duration or 0)
+        self._last_dts = packet.dts if packet.dts is not None else self._last_dts
+
+    def index(
+        self, time_base: Fraction, nominal_rate: Fraction | None, truncated: bool
+    ) -> Index | None:
+        """The Index; None if no frame is visible.
+
+        Args:
+            nominal_rate: the container's average rate; used if it accounts for the
+                frames to within half a frame, else frames / duration is the rate.
+            truncated: the file was cut off. Then frames that lost a neighbour shown
+                before them are left out, so that what remains has no holes: a packet
+                that was not read is shown no earlier than the last one was decoded.
+        """
+        visible = np.array(self._visible, dtype=bool)
+        rate = float(nominal_rate) if nominal_rate else 0.0
+        known = [t for t, v in zip(self.pts, visible, strict=True) if v and t is not None]
+        timed = len(known) == visible.sum() and len(set(known)) == len(known)
+        pts = np.array([t or 0 for t in self.pts] if timed else [], dtype=np.int64)
+        if truncated and timed and self._last_dts is not None:
+            visible &= pts <= self._last_dts
+        frames = int(visible.sum())
+        if not frames:
+            return None
+        duration = frames / (rate or 25.0)
+        if timed:
+            exact = _duration(pts[visible], np.array(self._spans)[visible], time_base)
+            if not rate or abs(duration - exact) > 0.5 / rate + float(time_base):
+                rate, duration = frames / exact, exact
+        return Index(
+            pts,
+            np.array(self._key, dtype=bool),
+            visible,
+            time_base,
+            frames,
+            rate or 25.0,
+            duration,
+            duration if truncated else None,
+        )
 
 
 def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:

@@ -13,10 +13,11 @@ import numpy as np
 from av.error import FFmpegError
 
 from kinograd.video.faults import ClipError, ClipFault
-from kinograd.video.index import Index, Run, build, plan
+from kinograd.video.index import Index, Packets, Run, plan
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.frame import VideoFrame
 
     from kinograd.config.video import VideoConfig
@@ -32,6 +33,8 @@ KEEP_BYTES = 32 << 20
 _SKIPPING = {"h264", "hevc", "mpeg4", "mpeg2video", "vp9"}
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MIN_SIDE = 4
+# Containers round their length, and the last packet's duration is not always known.
+_SLACK_S = 0.3
 
 
 class Reader:
@@ -158,38 +161,51 @@ class Reader:
 
     def _map(self) -> Index:
         """One pass over the packets; those of a small file are kept for decoding."""
-        pts, key, visible, spans = [], [], [], []
+        found = Packets()
         kept: list[Packet] | None = []
-        size, broken = 0, False
+        size, broken, end = 0, False, 0.0
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._container.demux():
                 if not packet.size:
+                    continue
+                end = max(end, _end(packet))
+                if packet.stream is not self._stream:
                     continue
                 size += packet.size
                 if kept is not None:
                     kept.append(packet)
                     kept = kept if size <= KEEP_BYTES else None
-                pts.append(packet.pts)
-                key.append(packet.is_keyframe)
-                visible.append(not packet.is_discard)
-                spans.append(packet.duration or 0)
+                found.add(packet)
         except FFmpegError:
             broken = True
         self._packets = kept
-        promised = self._stream.frames if "mp4" in self._container.format.name else 0
-        index = build(
-            pts,
-            key,
-            visible,
-            spans,
-            self._stream.time_base or Fraction(1, 1000),
-            self._stream.average_rate,
-            truncated=broken or len(pts) < promised,
+        truncated = broken or self._falls_short(len(found.pts), end)
+        index = found.index(
+            self._stream.time_base or Fraction(1, 1000), self._stream.average_rate, truncated
         )
         if index is None:
-            fault = ClipFault.TRUNCATED if broken or promised else ClipFault.NO_VIDEO
+            fault = ClipFault.TRUNCATED if truncated else ClipFault.NO_VIDEO
             raise ClipError(fault, self.label, "its video stream holds no frame")
         return index
+
+    def _falls_short(self, packets: int, end: float) -> bool:
+        """Whether the file holds less than its header promises.
+
+        Only some headers promise: mp4 and its kin the number of frames, Matroska and AVI
+        the length in seconds, of their longest stream. Elsewhere a file that was cut off
+        cannot be told from a shorter one.
+        """
+        names = set(self._container.format.name.split(","))
+        if "mp4" in names:
+            return packets < self._stream.frames
+        if names & {"matroska", "avi"} and self._container.duration:
+            rate = float(self._stream.average_rate or 25)
+            first = min((s.start_time or 0) * float(s.time_base or 0) for s in self._streams())
+            return end - first < self._container.duration / 1e6 - _SLACK_S - 2 / rate
+        return False
+
+    def _streams(self) -> list[Stream]:
+        return [s for s in self._container.streams if s.type in ("video", "audio")]
 
     # ----------------------------------------------------------------- decoding
 
@@ -342,3 +358,11 @@ class Reader:
             "video.on_damage: partial to use what comes before",
             seconds,
         )
+
+
+def _end(packet: Packet) -> float:
+    """The second at which a packet's content is over, as far as it says."""
+    shown = packet.pts if packet.pts is not None else packet.dts
+    if shown is None or not packet.time_base:
+        return 0.0
+    return float((shown + (packet.duration or 0)) * packet.time_base)

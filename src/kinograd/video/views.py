@@ -50,6 +50,8 @@ def apply_view(clip: Clip, view: View, *key: object) -> Clip:
             return replace(clip, frames=np.zeros_like(frames))
         case ViewKind.REVERSED:
             return replace(clip, frames=np.ascontiguousarray(frames[::-1]))
+        case ViewKind.FLIPPED:
+            return replace(clip, frames=np.ascontiguousarray(frames[..., ::-1]))
         case ViewKind.MASKED:
             return replace(clip, frames=_masked(clip, view.intervals))
         case ViewKind.SHUFFLED if view.unit == "frame":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinograd.types import Black, Cut, DataError, Media, MediaType, Span
@@ -107,16 +107,16 @@ keys = st.sampled_from(["type", "path", "cut", "black", "start", "end", "fps"])
 segments = st.dictionaries(keys, json_values | st.just("a.mp4"), max_size=4)
 
 
+@settings(max_examples=60)
 @given(
     st.dictionaries(keys, json_values | st.sampled_from(["video", "image"]) | st.lists(segments))
 )
 def test_the_parser_gives_a_medium_or_a_data_error(row):
     try:
         media = media_from_json(row)
-    except DataError as error:
-        assert str(error)
-    else:
-        assert media_from_json(json.loads(json.dumps(media_to_json(media)))) == media
+    except DataError:
+        return
+    assert media_from_json(json.loads(json.dumps(media_to_json(media)))) == media
 
 
 # ------------------------------------------------------------------ validation
