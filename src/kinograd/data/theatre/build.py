@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +21,17 @@ from kinograd.data.theatre.props import scenery
 from kinograd.data.theatre.scene import draw
 from kinograd.keys import generator
 from kinograd.records import write_atomically
-from kinograd.types import Black, Cut, Example, Kind, Media, MediaType, Span, UsageError
+from kinograd.types import (
+    Black,
+    Cut,
+    Example,
+    Kind,
+    KinogradError,
+    Media,
+    MediaType,
+    Span,
+    UsageError,
+)
 
 _EDITION = 1
 """Part of the content key: raised whenever the same recipe would give other clips or rows."""
@@ -38,7 +50,8 @@ def build(
         progress: called with the number of clips that have become ready.
 
     Raises:
-        UsageError: unknown family, no split, or a folder that holds another theatre.
+        UsageError: unknown family, or a folder that holds another theatre.
+        KinogradError: a worker process died.
     """
     folder = Path(folder)
     splits = _splits(config)
@@ -145,13 +158,24 @@ def _render(
             yield split, begin, _render_chunk(config, folder, split, begin, end)
         return
     # spawn, not fork: the caller may run torch's threads, which do not survive a fork
-    with ProcessPoolExecutor(min(config.workers, len(jobs)), get_context("spawn")) as pool:
+    # and deaf to Ctrl-C, which reaches the whole process group: the caller ends the pool
+    with ProcessPoolExecutor(
+        min(config.workers, len(jobs)),
+        get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
         futures = {
             pool.submit(_render_chunk, config, folder, *job): (job[0], job[1]) for job in jobs
         }
         try:
             for future in as_completed(futures):
                 yield *futures[future], future.result()
+        except BrokenProcessPool:
+            raise KinogradError(
+                "a theatre worker died, perhaps for want of memory; the same command goes on "
+                "where it stopped, with theatre.workers=1 in one process"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

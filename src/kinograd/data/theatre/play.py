@@ -60,9 +60,9 @@ def pick(rng: np.random.Generator, values: Sequence[str]) -> str:
     return values[int(rng.integers(len(values)))]
 
 
-def deal(rng: np.random.Generator, values: Sequence[str], count: int) -> list[str]:
+def deal(rng: np.random.Generator, values: tuple[str, ...], count: int) -> list[str]:
     """``count`` different values, in random order."""
-    return [values[i] for i in rng.permutation(len(values))[:count]]
+    return [values[i] for i in rng.permutation(len(values))[:count].tolist()]
 
 
 def ask(rng: np.random.Generator, config: TheatreConfig, *wordings: str) -> str:
