@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kinograd import records
 from kinograd.commands import DryRun, read_recipe
-from kinograd.commands.eval import evaluate_checkpoint, percent
+from kinograd.commands.eval import evaluate_checkpoint
 from kinograd.config.load import merge, parse_recipe
 from kinograd.config.schema import DemoRecipe, EvalRecipe, RlRecipe, SftRecipe
 from kinograd.progress import progress
@@ -66,21 +68,16 @@ def run_demo(recipe: DemoRecipe) -> Path:
     summary: dict[str, Any] = {"world_s": time.perf_counter() - began, "stages": {}}
     model = base
     for name, sections in recipe.stages.items():
-        started = time.perf_counter()
         model = _train(recipe, name, sections, model)
-        trained = time.perf_counter()
+        steps = records.read(folder / name / "metrics.jsonl")
         summary["stages"][name] = _evaluate(recipe, name, model) | {
-            "train_s": trained - started,
-            "eval_s": time.perf_counter() - trained,
+            "train_s": sum(row.get("time/step_s", 0.0) for row in steps)
         }
-    summary["seconds"] = time.perf_counter() - began
+    summary["seconds"] = time.perf_counter() - began  # of this call: a resumed demo takes less
     summary["paired"] = _compare(recipe, list(summary["stages"]))
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
     _show(summary)
-    runs = [folder / name for name in recipe.stages]
-    write_report(
-        [*runs, *(folder / f"{name}-held-out" for name in recipe.stages)], folder / "report.html"
-    )
+    write_report([folder], folder / "report.html")
     return folder / "report.html"
 
 
@@ -155,25 +152,43 @@ def _show(summary: dict[str, Any]) -> None:
     """The before/after table on held-out clips."""
     stages = summary["stages"]
     first = next(iter(stages.values()))["greedy"]
-    table = Table(title=f"{first['n']} held-out questions: accuracy in % with 95 % interval")
     views = list(first["views"])
-    for column in ("stage", "sampled", *views, "tokens", "seconds"):
+    table = Table(
+        title=f"{first['n']} held-out questions: accuracy in %, ± half of the 95 % interval",
+        caption="sampled: one answer each at temperature 1; the views: greedy",
+        box=box.SIMPLE_HEAD,
+    )
+    for column in ("stage", "sampled", *views, "tokens", "s"):
         table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
-    table.add_row("commonest answer", "", f"{100 * first['majority']:.1f}")
+    table.add_row("commonest", "", f"{100 * first['majority']:.1f}")
     for name, one in stages.items():
         greedy = one["greedy"]
         table.add_row(
             name,
-            percent(one["sampled"]),
-            *(percent(greedy["views"][v]) for v in views),
-            f"{greedy['length']['mean']:.1f}",
+            short(one["sampled"]),
+            *(short(greedy["views"][v]) for v in views),
+            f"{greedy['length']['mean']:.0f}",
             f"{one['train_s']:.0f}",
         )
     console = Console()
     console.print(table)
     for name, pair in summary["paired"].items():
         for label, one in pair.items():
-            console.print(
-                f"{name}, {label}: {100 * one['difference']:+.1f} points "
-                f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}], p = {one['p']:.2g}"
-            )
+            console.print(f"{name}, {label}: {difference(one)}")
+
+
+def short(cell: dict[str, Any]) -> str:
+    """Accuracy with half the width of its interval, in percent."""
+    if cell["accuracy"] is None:
+        return "none scored"
+    return f"{100 * cell['accuracy']:.1f} ±{50 * (cell['high'] - cell['low']):.1f}"
+
+
+def difference(pair: dict[str, Any]) -> str:
+    """A paired difference in points; one video alone has no interval."""
+    if pair["difference"] is None:
+        return "no pair of scored answers"
+    text = f"{100 * pair['difference']:+.1f} points"
+    if pair["low"] is not None:
+        text += f" ({100 * pair['low']:+.1f} to {100 * pair['high']:+.1f})"
+    return f"{text}, p = {pair['p']:.2g}"

@@ -119,13 +119,15 @@ def show_comparison(a: Path, b: Path) -> None:
     for column in ("view", "pairs", "before", "after", "difference", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "view" else "right")
     for view, one in result["views"].items():
+        points = [one[k] for k in ("a", "b", "difference", "low", "high")]
+        a_, b_, gap, low, high = (None if x is None else 100 * x for x in points)
         table.add_row(
             view,
             str(one["pairs"]),
-            f"{100 * one['a']:.1f}",
-            f"{100 * one['b']:.1f}",
-            f"{100 * one['difference']:+.1f}",
-            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-            f"{one['p']:.2g}",
+            "" if a_ is None else f"{a_:.1f}",
+            "" if b_ is None else f"{b_:.1f}",
+            "" if gap is None else f"{gap:+.1f}",
+            "" if low is None else f"[{low:+.1f}, {high:+.1f}]",
+            "" if one["p"] is None else f"{one['p']:.2g}",
         )
     Console().print(table)

@@ -81,6 +81,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
             stages = ("read", "rollout", "score", "update")
             for stage, (a, b) in zip(stages, pairwise(clock), strict=True):
                 metrics[f"time/{stage}_s"] = b - a
+            metrics["time/step_s"] = clock[-1] - clock[0]
             session.end_step(step + 1, rl.steps, **metrics)
             bar.advance(reward=metrics["reward/mean"], length=metrics["length/mean"])
     return session.run.path / "checkpoints" / f"step-{rl.steps}" / "model"
