@@ -28,8 +28,8 @@ from kinograd.rewards.numeric import read_quantity, relative_error, same_number
 from kinograd.rewards.symbolic import SymbolicError
 from kinograd.types import JudgeRequest, Kind, Score, Unscored, UsageError, Verdict
 
-JUDGED = published.JUDGED
-_HIGHEST = {Kind.DARK_EVENT: 2.0, Kind.MIX_VID: 1.0}
+ROUTABLE = published.JUDGED | {Kind.FREE_FORM}
+_HIGHEST = {Kind.DARK_EVENT: 2.0, Kind.MIX_VID: 1.0, Kind.FREE_FORM: 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,13 @@ def grade(
     return Score(value, parts, None, solved, graded.detail)
 
 
+def is_judged(kind: Kind, config: RewardConfig) -> bool:
+    """Whether a judge grades this kind: always, or for free_form where a recipe routes it."""
+    if config.mode == "default":
+        return kind in published.JUDGED or (kind in ROUTABLE and kind in config.judges)
+    return kind in published.JUDGED and config.mode == "published:vidbridge"
+
+
 def matches_format(completion: str, config: RewardConfig) -> bool:
     """Whether the response has the demanded tags; always true with ``format: off``."""
     if config.format == "off":
@@ -120,15 +127,25 @@ def matches_format(completion: str, config: RewardConfig) -> bool:
 
 
 def judge_request(
-    kind: Kind, question: str, completion: str, solution: str, config: RewardConfig
+    kind: Kind,
+    question: str,
+    completion: str,
+    solution: str,
+    config: RewardConfig,
+    events: tuple[str, ...] = (),
 ) -> JudgeRequest | None:
-    """What a judge is asked about a response; None if there is no answer to judge."""
+    """What a judge is asked about a response; None if there is no answer to judge.
+
+    Args:
+        events: of a caption's reference, where the data carry them.
+    """
     if config.mode == "default":
         answer = _given(completion, config) or ""
         reference = bare(solution)
     else:
         answer, reference = published.judged_texts(completion, solution)
-    return JudgeRequest(kind, question, reference, answer) if answer else None
+        events = ()  # the released judge extracts them anew
+    return JudgeRequest(kind, question, reference, answer, events) if answer else None
 
 
 def check_answer(kind: Kind, answer: str, options: Sequence[str] = ()) -> str | None:
@@ -139,7 +156,7 @@ def check_answer(kind: Kind, answer: str, options: Sequence[str] = ()) -> str | 
     response = f"<think></think><answer>{answer}</answer>"
     if not has_format(response, "fullmatch"):
         return "the answer is empty or holds tags"
-    if kind in JUDGED:
+    if kind in published.JUDGED:
         return None
     score = grade_text(kind, response, answer, options)
     if score.unscored:
@@ -167,14 +184,14 @@ def _task(
     if config.mode != "default":
         if not published.has_rule(config.mode, kind):
             raise UsageError(f"mode {config.mode} has no rule for the kind {kind.value}")
-        if kind in JUDGED and config.mode == "published:vidbridge":
+        if is_judged(kind, config):
             answer = published.judged_texts(completion, solution)[0]
             return _judged(kind, answer, config, verdict)
         return Task(published.accuracy(config.mode, kind, completion, solution))
     gold, answer = bare(solution), _given(completion, config)
     if not gold:
         return Score.none(Unscored.EMPTY, "the reference answer is empty")
-    if kind in JUDGED:
+    if is_judged(kind, config):
         return _judged(kind, answer or "", config, verdict)
     try:
         graded = _ruled(kind, answer or "", gold, options)
@@ -235,21 +252,23 @@ def _short(words: str) -> str:
 def _judged(kind: Kind, answer: str, config: RewardConfig, verdict: Verdict | None) -> Task | Score:
     """A judge's verdict as a task reward; an empty answer needs no judge to be wrong."""
     if not answer:
-        verdict = Verdict(0.0, {"recall": 0.0, "precision": 0.0}, detail="no answer")
+        parts = {"recall": 0.0, "precision": 0.0} if kind is Kind.CAPTION else {}
+        verdict = Verdict(0.0, parts, detail="no answer")
     if verdict is None:
         return Score.none(Unscored.JUDGE_UNAVAILABLE, f"no judge was asked about {kind.value}")
     if verdict.unscored is not None:
         return Score.none(verdict.unscored, verdict.detail)
-    parts = {"answered": float(bool(answer))} if config.mode == "default" else {}
+    parts = dict(verdict.parts)
+    if config.mode == "default":
+        parts["answered"] = float(bool(answer))
     if kind is not Kind.CAPTION:
         value = verdict.value
         if value is None or not 0 <= value <= _HIGHEST[kind]:
             return Score.none(Unscored.JUDGE_UNPARSABLE, f"verdict {value} is out of range")
         return Task(value, 0.0, parts, verdict.label or verdict.detail)
-    recall, precision = (verdict.parts.get(k, math.nan) for k in ("recall", "precision"))
+    recall, precision = (parts.get(k, math.nan) for k in ("recall", "precision"))
     if not (0 <= recall <= 1 and 0 <= precision <= 1):
         return Score.none(Unscored.JUDGE_UNPARSABLE, f"recall {recall}, precision {precision}")
-    parts |= {"recall": recall, "precision": precision}
     keywords = 0.0
     if config.caption_keywords:
         if config.mode == "default":

@@ -79,8 +79,8 @@ def check_routing(
     for reward in config.custom:
         custom.load(reward)
     for kind, name in config.judges.items():
-        if kind not in published.JUDGED:
-            known = ", ".join(sorted(published.JUDGED))
+        if kind not in rubric.ROUTABLE:
+            known = ", ".join(sorted(rubric.ROUTABLE))
             raise UsageError(f"reward.judges: {kind!r} is not one of {known}")
         if name not in judges:
             raise UsageError(f"reward.judges.{kind}: no judge {name!r} under judges")
@@ -89,7 +89,7 @@ def check_routing(
     for kind in sorted(set(kinds)):
         if kind not in published.KINDS[config.mode]:
             raise UsageError(f"reward.mode {config.mode} has no rule for the kind {kind.value}")
-        if kind in published.JUDGED and kind not in config.judges:
+        if rubric.is_judged(kind, config) and kind not in config.judges:
             raise UsageError(
                 f"examples of kind {kind.value} need a judge: set reward.judges.{kind.value} to "
                 f"the name of one under judges ({', '.join(sorted(judges)) or 'there is none'})"
@@ -112,11 +112,23 @@ def _settled(rollout: Rollout, config: RewardConfig) -> Score | None:
 
 
 def _request(example: Example, rollout: Rollout, config: RewardConfig) -> JudgeRequest | None:
-    if example.kind not in published.JUDGED or _replacement(config) is not None:
+    kind = example.kind
+    if not rubric.is_judged(kind, config) or _replacement(config) is not None:
         return None
+    events = _events(example) if kind is Kind.CAPTION else ()
     return rubric.judge_request(
-        example.kind, example.question, rollout.text, example.answer, config
+        kind, example.question, rollout.text, example.answer, config, events
     )
+
+
+def _events(example: Example) -> tuple[str, ...]:
+    """The reference's events, where ``extra.events`` is a list of sentences (DREAM-1K).
+
+    ``extra`` is free: a key of that name that holds something else is not for us.
+    """
+    events = example.extra.get("events", ())
+    is_list = isinstance(events, list | tuple) and all(isinstance(e, str) for e in events)
+    return tuple(events) if is_list else ()
 
 
 def _plain_customs(example: Example, rollout: Rollout, config: RewardConfig) -> dict[str, _Custom]:

@@ -320,3 +320,28 @@ def test_parts_have_distinct_names() -> None:
 def test_the_judge_in_these_tests_is_one() -> None:
     judge: Judge = Listed("big", {})
     assert judge.name == "big"
+
+
+def test_free_text_goes_to_a_judge_only_where_the_recipe_says_so() -> None:
+    groups = [group(rollout("a hound"), of=example(Kind.FREE_FORM, "a dog"))]
+    (scored,) = score_groups(groups, RewardConfig())
+    assert 0 < scored.scores[0].parts["accuracy"] < 1
+    judge = Listed("big", {"a hound": Verdict(1.0, {"lexical_f1": 0.5}, label="True")})
+    (scored,) = score_groups(groups, config(judges={"free_form": "big"}), {"big": judge})
+    assert scored.values.tolist() == [2.0]
+    assert scored.scores[0].parts["lexical_f1"] == 0.5
+    assert scored.scores[0].detail == "True"
+
+
+def test_events_of_the_reference_go_to_the_caption_judge() -> None:
+    verdict = Verdict(None, {"recall": 1.0, "precision": 1.0})
+    of = replace(example(Kind.CAPTION, "gold"), extra={"events": ["a man walks", "he sits"]})
+    for mode, events in (("default", ("a man walks", "he sits")), ("published:vidbridge", ())):
+        judge = Listed("big", {"c": verdict})
+        settings = config(mode=mode, judges={"caption": "big"})
+        score_groups([group(rollout("c"), of=of)], settings, {"big": judge})
+        assert judge.asked[0].events == events
+    own = replace(of, extra={"events": [{"color": "red", "frame": 3}]})  # extra is free
+    judge = Listed("big", {"c": verdict})
+    score_groups([group(rollout("c"), of=own)], config(judges={"caption": "big"}), {"big": judge})
+    assert judge.asked[0].events == ()
