@@ -55,6 +55,7 @@ def run_demo(recipe: DemoRecipe) -> Path:
     from kinograd.data.theatre.build import build
     from kinograd.models.tiny import make_tiny
     from kinograd.report import write_report
+    from kinograd.train.environment import describe_environment
 
     began = time.perf_counter()
     folder = Path(recipe.dir)
@@ -75,8 +76,13 @@ def run_demo(recipe: DemoRecipe) -> Path:
         }
     summary["seconds"] = time.perf_counter() - began  # of this call: a resumed demo takes less
     summary["paired"] = _compare(recipe, list(summary["stages"]))
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1))
     _show(summary)
+    brief = {
+        "environment": describe_environment({}),
+        **summary,
+        "stages": {name: _brief(one) for name, one in summary["stages"].items()},
+    }
+    records.write_atomically(folder / "summary.json", json.dumps(brief, indent=1).encode())
     write_report([folder], folder / "report.html")
     return folder / "report.html"
 
@@ -131,6 +137,19 @@ def _evaluate(recipe: DemoRecipe, name: str, model: Path) -> dict[str, Any]:
     return out
 
 
+def _brief(stage: dict[str, Any]) -> dict[str, Any]:
+    """A stage's figures as kept in ``summary.json``: per view, and accuracy per family."""
+    names = ("n", "accuracy", "low", "high", "majority", "length", "truncated", "unscored")
+    return {
+        label: {
+            view: {k: cell[k] for k in names}
+            | {"families": {f: c["accuracy"] for f, c in cell["by"]["family"].items()}}
+            for view, cell in stage[label]["views"].items()
+        }
+        for label in ("greedy", "sampled")
+    } | {"train_s": stage["train_s"]}
+
+
 def _compare(recipe: DemoRecipe, names: list[str]) -> dict[str, Any]:
     """Every stage against the one before it, question by question."""
     from kinograd.eval.metrics import compare
@@ -139,13 +158,20 @@ def _compare(recipe: DemoRecipe, names: list[str]) -> dict[str, Any]:
     file = Path("eval") / f"{Path(data).stem}.jsonl"
     return {
         f"{after} minus {before}": {
-            label: compare(
-                _held_out(recipe, before, sampled) / file, _held_out(recipe, after, sampled) / file
+            label: _without_families(
+                compare(
+                    _held_out(recipe, before, sampled) / file,
+                    _held_out(recipe, after, sampled) / file,
+                )
             )
             for label, sampled in (("greedy", False), ("sampled", True))
         }
         for before, after in pairwise(names)
     }
+
+
+def _without_families(pair: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in pair.items() if k != "families"}
 
 
 def _show(summary: dict[str, Any]) -> None:
