@@ -18,12 +18,12 @@ def learning_rate(step: int, total: int, config: OptimConfig) -> float:
     """
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
+    done = min(1.0, (step - config.warmup_steps) / max(1, total - config.warmup_steps))
     match config.schedule:
         case "linear":
             share = 1 - done
         case "cosine":
-            share = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            share = 0.5 * (1 + math.cos(math.pi * done))
         case _:
             share = 1.0
     return config.lr * (config.final_lr_fraction + (1 - config.final_lr_fraction) * share)
