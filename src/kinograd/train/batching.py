@@ -51,18 +51,25 @@ class Pack:
 
 
 def make_packs(tasks: Sequence[Task], micro_tokens: int) -> list[Pack]:
-    """Group tasks of similar prompt length until their padded prompts fill ``micro_tokens``."""
+    """Group tasks of similar prompt length while their padded prompts, and a completion
+    of each, stay within ``micro_tokens``."""
+
+    def width(task: Task) -> int:
+        return max(len(task.prompt.input_ids), *(len(c.token_ids) for c in task.completions))
+
     order = sorted(
         range(len(tasks)),
         key=lambda i: (len(tasks[i].prompt.input_ids), len(tasks[i].completions)),
     )
     batches: list[list[int]] = []
+    widest = 0
     for i in order:
-        longest = len(tasks[i].prompt.input_ids)  # ascending, so this one pads the others
-        if batches and (len(batches[-1]) + 1) * longest <= micro_tokens:
+        widest = max(widest, width(tasks[i]))
+        if batches and (len(batches[-1]) + 1) * widest <= micro_tokens:
             batches[-1].append(i)
         else:
             batches.append([i])
+            widest = width(tasks[i])
     return [Pack(tuple(b), tuple(_by_length(tasks[i]) for i in b)) for b in batches]
 
 
