@@ -177,8 +177,9 @@ class ClipStore:
             self._memory.put(media, clip, claimed=True)
             return clip
         key = self._key(media)
-        while not self._disk.claim(key):
-            if (clip := self._disk.load(key)) is not None:
+        while not (ours := self._disk.claim(key)):
+            if ours is None and (clip := self._disk.load(key)) is not None:
+                self.counts["disk"] += 1
                 return clip
             time.sleep(_POLL_S)
         try:
@@ -220,7 +221,8 @@ class ClipStore:
             if isinstance(result, ClipError):
                 self._fail(media, result)
                 return
-            self.counts["decoded"] += 1
+            ours = isinstance(result, Clip) or result.by_us
+            self.counts["decoded" if ours else "disk"] += 1
             if isinstance(result, Clip):
                 self._memory.put(media, result, claimed=False)
 

@@ -96,9 +96,23 @@ class DiskCache:
 
     # ----------------------------------------------------------------------- claims
 
-    def claim(self, key: str) -> bool:
-        """Says that this process decodes ``key``; False if another one is at it."""
-        file = self._claim_file(key)
+    def claim(self, key: str) -> bool | None:
+        """Says that this process decodes ``key``.
+
+        Returns:
+            True if it is ours to do, False if another process is at it, None if the clip
+            is here already.
+        """
+        if self.has(key):
+            return None
+        if not self._create_claim(self._claim_file(key)):
+            return False
+        if self.has(key):  # its decoder finished between the two looks
+            self.release(key)
+            return None
+        return True
+
+    def _create_claim(self, file: Path) -> bool:
         file.parent.mkdir(exist_ok=True)
         for _ in range(2):
             try:

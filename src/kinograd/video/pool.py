@@ -32,7 +32,9 @@ _RETRY_CLAIM_S = 0.05
 
 @dataclass(frozen=True)
 class Stored:
-    """The clip is in the disk cache under its key."""
+    """The clip is in the disk cache under its key, put there by this pool or another's."""
+
+    by_us: bool
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Worker:
         if "error" in head:
             return ClipError.from_json(head["error"])
         if head["stored"]:
-            return Stored()
+            return Stored(by_us=True)
         frames = np.empty(head["shape"], np.uint8)
         self._connection.recv_bytes_into(memoryview(frames).cast("B"))
         return Clip(
@@ -292,7 +294,7 @@ class WorkerPool:
                 if not batch and not done:
                     self._condition.wait(_RETRY_CLAIM_S if self._queue else None)
             for task in done:
-                task.future.set_result(Stored())
+                task.future.set_result(Stored(by_us=False))
             if batch:
                 return batch
 
@@ -308,9 +310,10 @@ class WorkerPool:
                 break
             if task.not_before > now:
                 continue
-            if self._cache is None or self._cache.claim(task.key):
+            ours = True if self._cache is None else self._cache.claim(task.key)
+            if ours:
                 batch.append(task)
-            elif self._cache.has(task.key):
+            elif ours is None:
                 done.append(task)
             else:
                 task.not_before = now + _RETRY_CLAIM_S
