@@ -210,6 +210,22 @@ class RlRecipe(_Recipe):
     sampling: SamplingConfig = SamplingConfig()
     optim: OptimConfig = OptimConfig()
 
+    @model_validator(mode="after")
+    def _consistent(self) -> RlRecipe:
+        if self.sampling.temperature == 0:
+            raise ValueError("set sampling.temperature above 0: greedy rollouts are all alike")
+        if self.algo.kl.beta and self.rl.reference == "none":
+            raise ValueError("algo.kl.beta needs a rl.reference; 'frozen' keeps a copy")
+        if self.algo.kl.beta and self.rl.reference == "adapter_off":
+            if self.model.lora is None:
+                raise ValueError("rl.reference: adapter_off needs model.lora; or use 'frozen'")
+            if self.model.train_vision:
+                raise ValueError(
+                    "rl.reference: adapter_off would score with the trained vision tower; use "
+                    "'frozen', or set model.train_vision: false"
+                )
+        return self
+
 
 class EvalRecipe(_Recipe):
     method: Literal["eval"] = "eval"
