@@ -60,7 +60,8 @@ class Session:
         """Examples that could be read, with their prompts; the others go to quarantine.
 
         Raises:
-            TooManyFailures: beyond ``data.max_failed_fraction`` (after 20 examples).
+            TooManyFailures: beyond ``data.max_failed_fraction`` of those seen so far, or of
+                twenty while they are fewer.
         """
         results = self.reader.read_many(examples, view, step)
         good = []
@@ -72,7 +73,7 @@ class Session:
         self.seen += len(examples)
         self.failed += len(examples) - len(good)
         limit = self.recipe.data.max_failed_fraction
-        if self.seen >= 20 and self.failed > limit * self.seen:
+        if self.failed > limit * max(self.seen, 20):
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read, more than "
                 f"data.max_failed_fraction = {limit}; see {self.run.path / 'quarantine.jsonl'}"
