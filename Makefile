@@ -46,10 +46,14 @@ check: .venv/.installed  ## lint, types and the structure of the code
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	$(PYTEST) tests/unit/test_structure.py
 
+docs: .venv/.installed  ## the documentation as a site, into build/site
+	scripts/install.sh docs
+	.venv/bin/mkdocs build --quiet
+
 bench: .venv/.installed  ## start-up times, into benchmarks/results
 	.venv/bin/python benchmarks/startup.py
 
 constraints:  ## write constraints.txt anew from pyproject.toml
 	scripts/lock.sh
 
-.PHONY: help install install-all demo test test-fast test-all golden fmt check bench constraints
+.PHONY: help install install-all demo test test-fast test-all golden fmt check docs bench constraints
