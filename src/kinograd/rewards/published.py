@@ -49,7 +49,7 @@ KINDS: dict[str, frozenset[Kind]] = {
 
 
 def has_rule(mode: str, kind: Kind) -> bool:
-    """Whether the source's code computes anything: Video-R1's gives kinds it knows not 0."""
+    """Whether the source's code computes anything; Video-R1's gives 0 to any other kind."""
     return kind in KINDS[mode] or mode.startswith("published:video_r1")
 
 

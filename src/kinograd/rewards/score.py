@@ -14,6 +14,7 @@ import io
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from kinograd.config.rewards import CustomReward, RewardConfig
 from kinograd.rewards import custom, length, published, rubric
@@ -56,7 +57,11 @@ def score_groups(
     requests = {i: _request(*cases[i], config) for i in live}
     asked = {i: r for i, r in requests.items() if r is not None}
     customs = {i: _plain_customs(*cases[i], config) for i in live}
-    verdicts = asyncio.run(_await_all(cases, asked, customs, config, judges))
+    late = [r for r in config.custom if custom.is_async(custom.load(r))]
+    # No event loop without need: a notebook runs one already.
+    verdicts: dict[int, Verdict] = {}
+    if asked or late:
+        verdicts = asyncio.run(_await_all(cases, asked, customs, late, config, judges))
     scores = [
         score or _graded(*cases[i], config, verdicts.get(i), customs[i])
         for i, score in enumerate(settled)
@@ -126,9 +131,11 @@ def _events(example: Example) -> tuple[str, ...]:
 
     ``extra`` is free: a key of that name that holds something else is not for us.
     """
-    events = example.extra.get("events", ())
-    is_list = isinstance(events, list | tuple) and all(isinstance(e, str) for e in events)
-    return tuple(events) if is_list else ()
+    events = example.extra.get("events")
+    if not isinstance(events, list | tuple):
+        return ()
+    sentences = tuple(e for e in cast("Sequence[object]", events) if isinstance(e, str))
+    return sentences if len(sentences) == len(cast("Sequence[object]", events)) else ()
 
 
 def _plain_customs(example: Example, rollout: Rollout, config: RewardConfig) -> dict[str, _Custom]:
@@ -144,10 +151,11 @@ async def _await_all(
     cases: Sequence[tuple[Example, Rollout]],
     requests: Mapping[int, JudgeRequest],
     customs: dict[int, dict[str, _Custom]],
+    late: Sequence[CustomReward],
     config: RewardConfig,
     judges: Mapping[str, Judge],
 ) -> dict[int, Verdict]:
-    """Verdicts by index of the case; results of ``async`` customs are added to ``customs``."""
+    """Verdicts by index of the case; results of the ``late`` customs are added to ``customs``."""
 
     async def one(i: int, reward: CustomReward) -> None:
         customs[i][reward.part] = await custom.call_async(reward, *cases[i])
@@ -167,10 +175,9 @@ async def _await_all(
     by_judge: dict[str, dict[int, JudgeRequest]] = {}
     for i, request in requests.items():
         by_judge.setdefault(config.judges[request.kind], {})[i] = request
-    rewards = [r for r in config.custom if custom.is_async(custom.load(r))]
     await asyncio.gather(
         *(ask(name, asked) for name, asked in by_judge.items()),
-        *(one(i, reward) for i in customs for reward in rewards),
+        *(one(i, reward) for i in customs for reward in late),
     )
     return verdicts
 

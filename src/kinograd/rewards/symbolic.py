@@ -74,6 +74,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for us; the child ends with its input
         )
         if _read(self._process, _START_SECONDS) is None:
             self.stop()

@@ -50,8 +50,9 @@ def main(cpu_seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)  # math-verify warns about every time-out
+    out, sys.stdout = sys.stdout, sys.stderr  # replies only, whatever a library prints
     _math_verify()
-    print(json.dumps({"ready": True}), flush=True)
+    print(json.dumps({"ready": True}), file=out, flush=True)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
@@ -59,7 +60,7 @@ def main(cpu_seconds: float) -> None:
         except Exception as error:  # noqa: BLE001 -- foreign code
             reply = {"error": type(error).__name__}
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(json.dumps(reply), flush=True)
+        print(json.dumps(reply), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ _WORD = re.compile(r"\w+")
 def transcription_accuracy(answer: str, reference: str) -> float:
     """1 - word error rate, at least 0, after Unicode normalisation (NFKC).
 
+    Each character of a script without spaces counts as a word.
+
     Args:
         reference: at least one word.
     """
-    return published_ocr(
-        unicodedata.normalize("NFKC", answer), unicodedata.normalize("NFKC", reference)
-    )
+    return published_ocr(_spaced(answer), _spaced(reference))
 
 
 def published_ocr(answer: str, reference: str) -> float:
@@ -76,11 +76,14 @@ def _stem() -> Any:
     return stemmer.stem
 
 
+def _spaced(text: str) -> str:
+    return _WIDE.sub(r" \1 ", unicodedata.normalize("NFKC", text))
+
+
 def _tokens(text: str) -> list[str]:
-    """Stemmed words; each character of a script without spaces is a word."""
-    text = _WIDE.sub(r" \1 ", unicodedata.normalize("NFKC", text).casefold())
+    """Stemmed words, as rouge_score has them, but of any script."""
+    text = _spaced(text).casefold()
     stem = _stem()
-    # As rouge_score does: words of at most three letters are not stemmed.
     return [
         stem(w) if 3 < len(w) <= _STEM_CHARS and w.isascii() else w for w in _WORD.findall(text)
     ]

@@ -345,3 +345,12 @@ def test_events_of_the_reference_go_to_the_caption_judge() -> None:
     judge = Listed("big", {"c": verdict})
     score_groups([group(rollout("c"), of=own)], config(judges={"caption": "big"}), {"big": judge})
     assert judge.asked[0].events == ()
+
+
+def test_rules_alone_need_no_event_loop() -> None:
+    """In a notebook one is running already."""
+
+    async def notebook() -> list[Group]:
+        return score_groups([group(rollout("B"))], RewardConfig())
+
+    assert asyncio.run(notebook())[0].values.tolist() == [2.0]
