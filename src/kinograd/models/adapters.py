@@ -13,11 +13,22 @@ import torch
 from torch import nn
 
 from kinograd.config.schema import LoraConfig
+from kinograd.types import UsageError
 
 
 def add_adapter(model: nn.Module, config: LoraConfig) -> None:
-    """Freeze ``model`` and give the language model's linear layers trainable adapters."""
+    """Freeze ``model`` and give the language model's linear layers trainable adapters.
+
+    Raises:
+        UsageError: the language model has no layer of one of the names.
+    """
     from peft import LoraConfig as PeftConfig
+
+    layers = {n.rsplit(".", 1)[-1] for n, _ in model.named_modules() if "language_model" in n}
+    if unknown := sorted(set(config.targets) - layers):
+        raise UsageError(
+            f"model.lora.targets: the language model has no layers named {', '.join(unknown)}"
+        )
 
     targets = "|".join(config.targets)
     model.add_adapter(

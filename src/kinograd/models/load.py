@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -36,6 +41,7 @@ class VideoLM:
     tokenizer: object
     geometry: Geometry
     path: str
+    """Its local folder."""
 
     @property
     def family(self) -> QwenVL:
@@ -67,10 +73,18 @@ class VideoLM:
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` is the first GPU if there is one."""
+    """``auto`` is the first GPU if there is one.
+
+    Raises:
+        UsageError: no such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"model.device: {name!r} cannot be used here: {reason}") from None
 
 
 def load(config: ModelConfig) -> VideoLM:
@@ -79,22 +93,34 @@ def load(config: ModelConfig) -> VideoLM:
     Weights are float32 where they are trained, whatever the compute type.
 
     Raises:
-        UsageError: if the folder holds no checkpoint, or one of an unknown architecture.
+        UsageError: if the folder holds no whole checkpoint, or one of an unknown
+            architecture; no such device; adapter targets that the model does not have.
     """
-    path = Path(config.path)
-    if not (path / "config.json").is_file() and (path.exists() or config.path.count("/") != 1):
-        raise UsageError(f"model.path: {config.path} holds no checkpoint (no config.json)")
-    settings = AutoConfig.from_pretrained(config.path)
+    folder, device = _local_folder(config.path), resolve_device(config.device)
+    settings = _part(config.path, lambda: AutoConfig.from_pretrained(folder))
     if settings.model_type not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise UsageError(
             f"model.path: {config.path} is a {settings.model_type!r} model; Kinograd knows {known}"
         )
     transformers_logging.disable_progress_bar()  # Kinograd shows its own
-    model = AutoModelForImageTextToText.from_pretrained(config.path, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(config.path)
+    model, report = _part(
+        config.path,
+        lambda: AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        ),
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise UsageError(
+            f"model.path: {config.path} lacks {len(missing)} of its weights ({missing[0]}, ...)"
+        )
     family = FAMILIES[settings.model_type](settings)
-    model.to(resolve_device(config.device))
+    tokenizer = _part(config.path, lambda: AutoTokenizer.from_pretrained(folder))
+    if tokenizer.eos_token_id is None or None in tokenizer.convert_ids_to_tokens(
+        list(family.banned_tokens)
+    ):
+        raise UsageError(f"model.path: {config.path} holds no tokenizer that fits the model")
+    model.to(device)
     if config.lora is not None:
         add_adapter(model, config.lora)
     family.tower(model).requires_grad_(config.train_vision)
@@ -102,7 +128,31 @@ def load(config: ModelConfig) -> VideoLM:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     lm = PrefixLM(model, family, getattr(torch, config.dtype))
     lm.train()
-    return VideoLM(lm, tokenizer, _geometry(config.path, family), config.path)
+    return VideoLM(lm, tokenizer, _geometry(folder, family), folder)
+
+
+def _local_folder(path: str) -> str:
+    """The folder of a checkpoint: ``path``, or where the hub's local cache keeps that name."""
+    if (Path(path) / "config.json").is_file():
+        return path
+    if not Path(path).exists():
+        try:
+            return snapshot_download(path, local_files_only=True)
+        except (LocalEntryNotFoundError, HFValidationError):
+            pass
+    raise UsageError(
+        f"model.path: {path} holds no checkpoint (no config.json), nor does the local hub cache "
+        "have a model of that name; nothing is downloaded here"
+    )
+
+
+def _part(path: str, read: Callable[[], Any]) -> Any:
+    """What ``read`` returns; a UsageError with transformers' first line if it cannot."""
+    try:
+        return read()
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"model.path: {path} cannot be loaded: {reason}") from error
 
 
 def frozen_copy(lm: PrefixLM) -> PrefixLM:
