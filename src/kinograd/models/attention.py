@@ -17,8 +17,6 @@ Shape legend: N prompts, R = N x g rows of completions, H query heads, K key/val
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -28,35 +26,41 @@ from transformers.masking_utils import sdpa_mask
 NAME = "kinograd_shared"
 
 
-@dataclass
+# These three are plain classes on purpose: FSDP2 copies dataclasses that pass through a
+# sharded module, and a copy would collect nothing.
+
+
 class PrefixCapture:
     """Collects each layer's prompt keys and values, once: gradient checkpointing runs
     the attention function again during the backward pass, and must not replace them."""
 
-    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> (N, K, P, d)
-    values: dict[int, Tensor] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.keys: dict[int, Tensor] = {}  # layer -> (N, K, P, d)
+        self.values: dict[int, Tensor] = {}
 
 
-@dataclass
 class PrefixKV:
     """Prompt keys and values by layer, and which of the P positions are padding.
 
     ``mask`` is None when no prompt is padded, else additive (N, 1, 1, P): 0 or -inf.
     """
 
-    keys: list[Tensor]
-    values: list[Tensor]
-    mask: Tensor | None
+    def __init__(self, keys: list[Tensor], values: list[Tensor], mask: Tensor | None) -> None:
+        self.keys = keys
+        self.values = values
+        self.mask = mask
 
 
-@dataclass
 class DecodeState:
     """Prompt keys and values plus growing buffers (R, K, T, d) of the rows' own."""
 
-    prefix: PrefixKV
-    keys: list[Tensor]
-    values: list[Tensor]
-    filled: int = 0
+    def __init__(
+        self, prefix: PrefixKV, keys: list[Tensor], values: list[Tensor], filled: int = 0
+    ) -> None:
+        self.prefix = prefix
+        self.keys = keys
+        self.values = values
+        self.filled = filled
 
 
 def attend(

@@ -1,0 +1,88 @@
+"""Several processes: who is who, sums over all, sharded weights (PyTorch's FSDP2).
+
+Launched by torchrun, SLURM or ``accelerate launch``, which set RANK and WORLD_SIZE. The
+learner keeps three promises, so that any of them works: every rank makes the same number
+of calls, gradients are exchanged in the last backward pass of an update only, and loss
+weights carry normalisers that were summed over all ranks.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+
+from kinograd.models.prefix import PrefixLM
+
+
+def start() -> tuple[int, int]:
+    """Join the other processes, if there are any; returns (rank, number of ranks)."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (dist.get_rank(), size) if size > 1 else (0, 1)
+
+
+def several() -> bool:
+    """Whether there is more than one rank."""
+    return dist.is_initialized() and dist.get_world_size() > 1
+
+
+def total(*values: float) -> list[float]:
+    """Sums of ``values`` over all ranks."""
+    if not several():
+        return list(values)
+    summed = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(summed)
+    return summed.tolist()
+
+
+def most(value: int) -> int:
+    """Largest ``value`` of any rank."""
+    if not several():
+        return value
+    largest = torch.tensor(value)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def shard(lm: PrefixLM) -> None:
+    """Spread weights, gradients and optimizer state over all ranks, layer by layer.
+
+    Gradients are summed, not averaged: normalisers are global already.
+    """
+    layers = [*lm.family.language_model(lm.model).layers, *lm.family.tower(lm.model).blocks]
+    for layer in layers:
+        fully_shard(layer)
+    fully_shard(lm)
+    for method in ("prefix", "logprobs", "decode", "next_logits", "media_features"):
+        register_fsdp_forward_method(lm, method)
+    for module in lm.modules():
+        if isinstance(module, FSDPModule):
+            module.set_force_sum_reduction_for_comms(True)  # gloo has no scaled sum
+            module.set_gradient_divide_factor(1.0)
+
+
+def exchange_at(lm: PrefixLM, now: bool) -> None:
+    """Whether the next backward pass of sharded weights exchanges gradients."""
+    if isinstance(lm, FSDPModule):
+        lm.set_requires_gradient_sync(now)
+
+
+def sum_gradients(parameters: list[nn.Parameter]) -> None:
+    """Sum whole (unsharded) gradients over all ranks, in one exchange."""
+    if not several():
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        g.copy_(part.view_as(g))
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor put together on every rank; others as they are."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[attr-defined]
