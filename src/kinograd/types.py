@@ -187,6 +187,7 @@ class ViewKind(StrEnum):
     ORDERED = "ordered"
     SHUFFLED = "shuffled"
     REVERSED = "reversed"
+    FLIPPED = "flipped"  # left and right swapped
     MASKED = "masked"
     BLANK = "blank"
 

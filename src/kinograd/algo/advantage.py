@@ -1,14 +1,24 @@
-"""Advantages of a group's rollouts from their scores. NaN marks an unscored rollout.
+"""Advantages of rollouts from their rewards. NaN marks an unscored rollout.
 
-G rollouts of one prompt; all functions map float (G,) to float (G,), keep NaN where it
-was, and need at least two scored rollouts (``usable`` says so).
+G rollouts of one prompt; group functions map float (G,) to float (G,), keep NaN where it
+was, and need at least two scored rollouts (``usable`` says so). What needs statistics of
+the whole batch takes ``reduce``, which adds up a small array over all processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 STD_EPSILON = 1e-4  # Video-R1 and TRL
+
+Reduce = Callable[[np.ndarray], np.ndarray]
+
+
+def alone(sums: np.ndarray) -> np.ndarray:
+    """``reduce`` of a single process."""
+    return sums
 
 
 def usable(values: np.ndarray) -> bool:
@@ -45,3 +55,44 @@ def leave_one_out(values: np.ndarray) -> np.ndarray:
 
 
 ADVANTAGES = {"group_std": group_std, "group_mean": group_mean, "leave_one_out": leave_one_out}
+
+
+def normalise(groups: Sequence[np.ndarray], how: str, reduce: Reduce = alone) -> list[np.ndarray]:
+    """Advantages of all groups of a batch by the function named ``how``.
+
+    ``batch_std`` is (R - mean of its group) / (std of all R + 1e-4): Lite PPO (arXiv
+    2508.08221), TRL's ``scale_rewards="batch"``.
+    """
+    if how != "batch_std":
+        return [ADVANTAGES[how](values) for values in groups]
+    _, std = mean_std(reduce(sums(groups)))
+    return [group_mean(values) / (std + STD_EPSILON) for values in groups]
+
+
+# -------------------------------------------------------------- batch statistics
+
+
+def sums(arrays: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    """float64 (3,): count, sum and sum of squares of all finite values.
+
+    Args:
+        weights: how often each value counts, arrays like ``arrays``; once by default.
+    """
+    total = np.zeros(3)
+    for i, array in enumerate(arrays):
+        x = array.astype(np.float64)
+        w = np.ones_like(x) if weights is None else weights[i].astype(np.float64)
+        w, x = w[np.isfinite(x)], x[np.isfinite(x)]
+        total += [w.sum(), (w * x).sum(), (w * x * x).sum()]
+    return total
+
+
+def mean_std(total: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation (n - 1) from what ``sums`` returned.
+
+    >>> mean_std(sums([np.array([1.0, 0.0]), np.array([1.0, 0.0])]))[0]
+    0.5
+    """
+    n, first, second = (float(x) for x in total)
+    mean = first / max(n, 1.0)
+    return mean, float(np.sqrt(max(second - n * mean * mean, 0.0) / max(n - 1, 1.0)))

@@ -7,23 +7,28 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kinograd.algo.kl import kl_estimate
-from kinograd.algo.ratio import clipped_surrogate
-from kinograd.config.schema import Algo
+from kinograd.algo.ratio import log_ratio, policy_objective
+from kinograd.config.algo import Algo
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Completion tokens of one micro-batch, each tensor (M,).
+    """Completion tokens of one micro-batch, each tensor (M,); responses are whole.
 
-    ``old`` and ``ref`` are None where the algorithm needs none.
+    Attributes:
+        row: int64, which response of the micro-batch a token belongs to, ascending.
+        old, ref: log-probabilities; None where the algorithm needs none.
+        importance: constant factor of the objective (see algo/correction.py); None for one.
     """
 
     logprobs: Tensor
     entropy: Tensor
     weight: Tensor
+    row: Tensor
     advantage: Tensor | None = None
     old: Tensor | None = None
     ref: Tensor | None = None
+    importance: Tensor | None = None
 
 
 def cross_entropy(batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -42,13 +47,15 @@ def policy_loss(
     """
     assert batch.advantage is not None
     old = None if on_policy else batch.old
-    objective, clipped = clipped_surrogate(
-        batch.logprobs, old, batch.advantage, algo.clip_low, algo.clip_high
-    )
+    objective, clipped = policy_objective(batch.logprobs, old, batch.advantage, batch.row, algo)
     weight, logprobs = batch.weight, batch.logprobs.detach()
     sums = {"weight": weight.sum(), "entropy": (weight * batch.entropy).sum()}
-    if batch.ref is not None:
-        kl = kl_estimate(batch.logprobs, batch.ref, algo.kl.estimator, algo.kl.clamp)
+    if batch.importance is not None:
+        objective = objective * batch.importance
+        sums["importance"] = (weight * batch.importance).sum()
+    if batch.ref is not None and algo.kl.place == "loss":
+        ratio = log_ratio(batch.logprobs, old) if algo.kl.unbiased else None
+        kl = kl_estimate(batch.logprobs, batch.ref, algo.kl.estimator, algo.kl.clamp, ratio)
         objective = objective - algo.kl.beta * kl
         sums["kl"] = (weight * kl.detach()).sum()
     if batch.old is not None:

@@ -101,6 +101,10 @@ class PrefixLM(nn.Module):
         """Use the other model's cached features: both have the same frozen tower."""
         self._features = other._features
 
+    def forget_features(self) -> None:
+        """Drop cached features: the tower's weights have changed."""
+        self._features.clear()
+
     def _autocast(self):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16

@@ -6,7 +6,7 @@ Padding and memory are decided here and nowhere else; the gradients do not depen
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ class Completion:
     """A response with what the loss needs per token; every array has shape (L,).
 
     ``weight`` includes the normalisers of the whole batch. ``old`` are behaviour
-    log-probabilities, ``ref`` the reference policy's.
+    log-probabilities, ``ref`` the reference policy's, ``importance`` constant factors of the
+    objective. ``keep`` (bool) leaves tokens out of loss and normalisers; None keeps all.
     """
 
     token_ids: np.ndarray
@@ -28,6 +29,18 @@ class Completion:
     advantage: np.ndarray | None = None
     old: np.ndarray | None = None
     ref: np.ndarray | None = None
+    importance: np.ndarray | None = None
+    keep: np.ndarray | None = None
+
+    @property
+    def kept(self) -> int:
+        """Number of tokens that count."""
+        return len(self.token_ids) if self.keep is None else int(self.keep.sum())
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its advantage is not zero throughout."""
+        return self.advantage is not None and bool(self.advantage.any())
 
 
 @dataclass(frozen=True)
@@ -82,15 +95,18 @@ def _by_length(task: Task) -> tuple[int, ...]:
 class MicroBatch:
     """Rows of a pack: ids and validity (N, g, C), and the loss's inputs as flat (M,).
 
-    ``where`` names each row's (task, completion), None for a filler, in (N, g) order.
+    ``row`` numbers the completion of each token, fillers not counted. ``where`` names each
+    row's (task, completion), None for a filler, in (N, g) order.
     """
 
     token_ids: Tensor
     valid: Tensor
+    row: Tensor
     weight: Tensor
     advantage: Tensor | None
     old: Tensor | None
     ref: Tensor | None
+    importance: Tensor | None
     where: tuple[tuple[int, int] | None, ...]
 
 
@@ -127,16 +143,18 @@ def _collate(tasks, where, shape: tuple[int, int, int], device: torch.device) ->
             valid[row, : len(completion.token_ids)] = True
             chosen.append(completion)
     flat: dict[str, Tensor | None] = {}
-    for field in fields(Completion)[1:]:
-        arrays = [getattr(c, field.name) for c in chosen]
+    for name in ("weight", "advantage", "old", "ref", "importance"):
+        arrays = [getattr(c, name) for c in chosen]
         if any(a is None for a in arrays):
-            flat[field.name] = None
+            flat[name] = None
         else:
             joined = np.concatenate(arrays).astype(np.float32)
-            flat[field.name] = torch.from_numpy(joined).to(device)
+            flat[name] = torch.from_numpy(joined).to(device)
+    row = np.repeat(np.arange(len(chosen)), [len(c.token_ids) for c in chosen])
     return MicroBatch(
         torch.from_numpy(ids).view(shape).to(device),
         torch.from_numpy(valid).view(shape).to(device),
+        torch.from_numpy(row).to(device),
         where=where,
         **flat,  # type: ignore[arg-type]
     )

@@ -69,32 +69,45 @@ class Learner:
             leaves = prefix.leaves()
             for micro in micro_batches(tasks, pack, budget, lm.device):
                 logprobs, entropy = self._logprobs(lm, leaves, micro)
-                value, parts = loss(
-                    TokenBatch(
-                        logprobs, entropy, micro.weight, micro.advantage, micro.old, micro.ref
-                    )
+                batch = TokenBatch(
+                    logprobs,
+                    entropy,
+                    micro.weight,
+                    micro.row,
+                    micro.advantage,
+                    micro.old,
+                    micro.ref,
+                    micro.importance,
                 )
+                value, parts = loss(batch)
                 value.backward()
                 for name, part in parts.items():
                     sums[name] += float(part)
             backward_prefix(prefix, leaves)
         return dict(sums)
 
-    @torch.no_grad()
     def score(self, tasks: Sequence[Task], lm: PrefixLM | None = None) -> list[list[np.ndarray]]:
         """Log-probabilities of every completion, float32 (L,), under this or another policy."""
+        return self.statistics(tasks, lm)[0]
+
+    @torch.no_grad()
+    def statistics(
+        self, tasks: Sequence[Task], lm: PrefixLM | None = None
+    ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+        """Log-probabilities and entropies of every completion, float32 (L,) each."""
         lm = lm or self.model.lm
-        out = [[np.empty(0, np.float32)] * len(t.completions) for t in tasks]
+        empty = [[np.empty(0, np.float32)] * len(t.completions) for t in tasks]
+        out = empty, [list(row) for row in empty]
         for pack in make_packs(tasks, self.config.micro_tokens):
             prefix = lm.prefix([tasks[i].prompt for i in pack.tasks])
             for micro in micro_batches(tasks, pack, self.config.micro_tokens, lm.device):
-                flat = self._logprobs(lm, prefix, micro)[0].float().cpu().numpy()
+                flats = [x.float().cpu().numpy() for x in self._logprobs(lm, prefix, micro)]
                 start = 0
-                for place in micro.where:
-                    if place is not None:
-                        length = len(tasks[place[0]].completions[place[1]].token_ids)
-                        out[place[0]][place[1]] = flat[start : start + length]
-                        start += length
+                for task, i in filter(None, micro.where):
+                    length = len(tasks[task].completions[i].token_ids)
+                    for rows, flat in zip(out, flats, strict=True):
+                        rows[task][i] = flat[start : start + length]
+                    start += length
         return out
 
     def _logprobs(self, lm: PrefixLM, prefix, micro: MicroBatch) -> tuple[Tensor, Tensor]:

@@ -1,117 +1,113 @@
-"""From scored groups to policy updates: tasks, reference log-probs, weights, minibatches."""
+"""From scored groups to policy updates: tasks, weights, minibatches."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinograd.algo.aggregate import token_weights
+from kinograd.algo.advantage import Reduce, alone
+from kinograd.algo.aggregate import Totals, token_weights
 from kinograd.algo.loss import policy_loss
+from kinograd.algo.presets import Advantages
 from kinograd.config.schema import RlRecipe
 from kinograd.keys import generator
-from kinograd.models.adapters import adapter_off
 from kinograd.models.prompt import Prompt
 from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner
-from kinograd.types import Group, KinogradError
-
-if TYPE_CHECKING:
-    from kinograd.train.session import Session
-
-# Mean |log-prob of sampler - log-prob of learner| that rounding may cause
-TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
+from kinograd.types import Group
 
 
-def make_tasks(
-    groups: Sequence[Group],
-    prompts: Sequence[Prompt],
-    advantages: Sequence[np.ndarray | None],
-) -> list[Task]:
-    """One task per group that has advantages; unscored rollouts are left out.
+@dataclass(frozen=True)
+class Sample:
+    """A group with the prompt that its rollouts answered, and its twin's."""
+
+    group: Group
+    prompt: Prompt
+    twin: Prompt | None = None
+
+
+def make_task(
+    group: Group,
+    prompt: Prompt,
+    advantages: np.ndarray,
+    tokens: Sequence[np.ndarray] | None = None,
+) -> Task:
+    """One prompt with the rollouts that have an advantage.
 
     Weights are still zero: they depend on how the batch is split (``weighted``).
+
+    Args:
+        advantages: (G,), NaN for rollouts that are left out.
+        tokens: advantages per token, (L,) per rollout, where they differ.
     """
-    tasks = []
-    for group, prompt, values in zip(groups, prompts, advantages, strict=True):
-        if values is None:
-            continue
-        completions = tuple(
-            Completion(
-                r.token_ids,
-                np.zeros(len(r.token_ids), np.float32),
-                advantage=np.full(len(r.token_ids), value, np.float32),
-                old=r.logprobs,
-            )
-            for r, value in zip(group.rollouts, values, strict=True)
-            if np.isfinite(value)
+    completions = tuple(
+        Completion(
+            r.token_ids,
+            np.zeros(len(r.token_ids), np.float32),
+            advantage=np.full(len(r.token_ids), value, np.float32)
+            if tokens is None
+            else tokens[i].astype(np.float32),
+            old=r.logprobs,
         )
-        tasks.append(Task(prompt, completions))
-    return tasks
+        for i, (r, value) in enumerate(zip(group.rollouts, advantages, strict=True))
+        if np.isfinite(value)
+    )
+    return Task(prompt, completions)
 
 
-def check_rollouts(learner: Learner, tasks: Sequence[Task], dtype: str) -> float:
-    """Compare the sampler's log-probs with the learner's, before anything is trained.
-
-    Raises:
-        KinogradError: if they differ beyond rounding: sampler and learner would not be
-            reading the same frames, positions or tokens.
-    """
-    scores = learner.score(tasks)
-    gaps = [
-        np.abs(row - c.old).mean()
-        for task, rows in zip(tasks, scores, strict=True)
-        for c, row in zip(task.completions, rows, strict=True)
-        if c.old is not None
-    ]
-    gap = float(np.mean(gaps)) if gaps else 0.0
-    if gap > TOLERANCE[dtype]:
-        raise KinogradError(
-            f"rollouts and learner disagree: log-probs of the same tokens differ by {gap:.2g} on "
-            f"average, {TOLERANCE[dtype]:.2g} is allowed for {dtype}; refusing to train"
-        )
-    return gap
+def make_tasks(samples: Sequence[Sample], result: Advantages) -> tuple[list[Task], list[Sample]]:
+    """One task per group that has advantages, then one per twin that has; their samples."""
+    nothing = [None] * len(samples)
+    found: list[tuple[Task, Sample]] = []
+    for sample, values, tokens in zip(
+        samples, result.groups, result.tokens or nothing, strict=True
+    ):
+        if values is not None:
+            found.append((make_task(sample.group, sample.prompt, values, tokens), sample))
+    for sample, values in zip(samples, result.twins or nothing, strict=True):
+        if values is not None and sample.group.twin is not None and sample.twin is not None:
+            other = Sample(sample.group.twin, sample.twin)
+            found.append((make_task(other.group, other.prompt, values), other))
+    return [task for task, _ in found], [sample for _, sample in found]
 
 
-def with_reference(tasks: list[Task], session: Session) -> list[Task]:
-    """Add the reference policy's log-probs where the recipe's KL needs them."""
-    recipe = session.recipe
-    if not isinstance(recipe, RlRecipe) or not recipe.algo.kl.beta or not tasks:
-        return tasks
-    if recipe.rl.reference == "adapter_off":
-        with adapter_off(session.model.lm.model):
-            scores = session.learner.score(tasks)
-    else:
-        scores = session.learner.score(tasks, session.reference)
-    return [
-        Task(t.prompt, tuple(replace(c, ref=r) for c, r in zip(t.completions, rows, strict=True)))
-        for t, rows in zip(tasks, scores, strict=True)
-    ]
-
-
-def weighted(tasks: Sequence[Task], recipe: RlRecipe) -> list[Task]:
+def weighted(tasks: Sequence[Task], recipe: RlRecipe, reduce: Reduce = alone) -> list[Task]:
     """Set every token's weight from the whole minibatch; drop tasks that cannot teach.
 
     A task whose advantages are all zero has no gradient without KL, but its tokens count
-    in the normalisers all the same.
+    in the normalisers all the same. Tokens that are not kept count nowhere.
+
+    Args:
+        reduce: adds up the normalisers over all processes.
     """
-    lengths = [len(c.token_ids) for t in tasks for c in t.completions]
-    if not lengths:
+    algo = recipe.algo
+    completions = [c for t in tasks for c in t.completions]
+    kept = [c.kept for c in completions]
+    over = Totals(*reduce(np.array([len(kept), sum(kept)], np.float64)).tolist())
+    if not over.tokens:
         return []
-    weights = iter(token_weights(lengths, recipe.algo.aggregate, recipe.sampling.max_new_tokens))
+    values = token_weights(kept, algo.aggregate, recipe.sampling.max_new_tokens, over)
+    weights = iter([_spread(w, c) for w, c in zip(values, completions, strict=True)])
     out = [
         Task(t.prompt, tuple(replace(c, weight=next(weights)) for c in t.completions))
         for t in tasks
     ]
-    if recipe.algo.kl.beta:
+    if algo.kl.beta and algo.kl.place == "loss":
         return out
-    return [
-        t for t in out if any(c.advantage is not None and c.advantage.any() for c in t.completions)
-    ]
+    return [t for t in out if any(c.teaches for c in t.completions)]
+
+
+def _spread(weights: np.ndarray, completion: Completion) -> np.ndarray:
+    """Weights of kept tokens at their places among all, float32 (L,)."""
+    if completion.keep is None:
+        return weights
+    out = np.zeros(len(completion.token_ids), np.float32)
+    out[completion.keep] = weights
+    return out
 
 
 def update(

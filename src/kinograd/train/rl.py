@@ -6,14 +6,13 @@ GRPO and its relatives; what differs between them is in ``kinograd.algo``. The g
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
-from kinograd.algo.presets import advantages, twin
+from kinograd.algo.presets import advantages, comparable
+from kinograd.algo.views import twin
 from kinograd.config.schema import RlRecipe
 from kinograd.data.sampler import batch_indices
 from kinograd.models.prompt import Prompt
@@ -22,8 +21,15 @@ from kinograd.rewards.score import score_groups
 from kinograd.rollout.engine import Engine, Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.learner import Learner
-from kinograd.train.policy import check_rollouts, make_tasks, update, with_reference
-from kinograd.train.rl_metrics import group_metrics
+from kinograd.train.policy import Sample, make_tasks, update
+from kinograd.train.rl_metrics import Stopwatch, group_metrics, sampling_metrics
+from kinograd.train.scoring import (
+    check_rollouts,
+    reward_penalties,
+    with_key_tokens,
+    with_old,
+    with_reference,
+)
 from kinograd.train.session import Session, open_session
 from kinograd.types import ORDERED, Example, Group
 
@@ -45,46 +51,89 @@ def train_rl(recipe: RlRecipe) -> Path:
 
 
 def _loop(session: Session, recipe: RlRecipe) -> Path:
-    rl, algo, seed = recipe.rl, recipe.algo, recipe.run.seed
+    steps, algo = recipe.rl.steps, recipe.algo
     engine = InProcessEngine(session.model, recipe.rollout)
-
-    def batch(step: int) -> list[Example]:
-        indices = batch_indices(step, rl.prompts_per_step, len(session.examples), seed)
-        return [session.examples[i] for i in indices]
-
-    with progress(rl.steps, recipe.name or "rl", done=session.start) as bar:
-        for step in range(session.start, rl.steps):
-            clock = [time.perf_counter()]
+    with progress(steps, recipe.name or "rl", done=session.start) as bar:
+        for step in range(session.start, steps):
+            watch = Stopwatch()
             session.begin_step(step)
-            pairs = session.read(batch(step), step)
-            session.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
-            clock.append(time.perf_counter())
+            batch = sample(engine, session, recipe, step, watch)
 
-            groups = roll_out(engine, session, recipe, pairs, step)
-            clock.append(time.perf_counter())
+            penalties = reward_penalties(batch.kept, session, recipe)
+            groups = [s.group for s in batch.kept]
+            result = advantages(groups, algo, session.algo_state, penalties=penalties)
+            session.algo_state = result.state
 
-            groups = score_groups(groups, recipe.reward, session.judges)
-            result = advantages(groups, algo)
-            clock.append(time.perf_counter())
-
-            tasks = make_tasks(groups, [prompt for _, prompt in pairs], result.groups)
+            tasks, samples = make_tasks(batch.kept, result)
             if step == session.start:
                 check_rollouts(session.learner, tasks, recipe.model.dtype)
-            tasks = with_reference(tasks, session)
-            sums = update(session.learner, tasks, recipe, step)
-            clock.append(time.perf_counter())
+            tasks, corrected = with_old(tasks, session, recipe)
+            tasks, focused = with_key_tokens(tasks, samples, session, recipe, step)
+            tasks = with_reference(tasks, session, recipe)
+            watch.lap("prepare")
 
-            if step % recipe.run.log_rollouts_every == 0 or step + 1 == rl.steps:
-                session.keep_rollouts(step, groups, result.groups)
-            metrics = group_metrics(groups, result) | sums
+            sums = update(session.learner, tasks, recipe, step)
+            if session.reference is not None:
+                session.reference.follow(step + 1)
+            watch.lap("update")
+
+            every = [*groups, *batch.dropped]
+            if step % recipe.run.log_rollouts_every == 0 or step + 1 == steps:
+                taught = [*result.groups, *[None] * len(batch.dropped)]
+                session.keep_rollouts(step, every, taught)
+            metrics = group_metrics(every, result) | sampling_metrics(batch.tries, batch.dropped)
+            metrics |= corrected | focused | sums | watch.times
             metrics["video/wait_s"] = session.reader.store.take_wait_s()
-            stages = ("read", "rollout", "score", "update")
-            for stage, (a, b) in zip(stages, pairwise(clock), strict=True):
-                metrics[f"time/{stage}_s"] = b - a
-            metrics["time/step_s"] = clock[-1] - clock[0]
-            session.end_step(step + 1, rl.steps, **metrics)
+            session.end_step(step + 1, steps, **metrics)
             bar.advance(reward=metrics["reward/mean"], length=metrics["length/mean"])
-    return session.run.path / "checkpoints" / f"step-{rl.steps}" / "model"
+    return session.run.path / "checkpoints" / f"step-{steps}" / "model"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The groups a step trains on, and those that dynamic sampling left out."""
+
+    kept: list[Sample]
+    dropped: list[Group]
+    tries: int
+
+
+def sample(
+    engine: Engine, session: Session, recipe: RlRecipe, step: int, watch: Stopwatch
+) -> Batch:
+    """Scored groups for one update.
+
+    With dynamic sampling (DAPO, arXiv 2503.14476, eq. 11), batches of prompts are drawn
+    until ``prompts_per_step`` groups have something to compare, or tries run out. Which
+    prompts come next depends on the number of batches drawn alone, so a run resumes.
+    """
+    size, dynamic = recipe.rl.prompts_per_step, recipe.algo.dynamic
+    kept: list[Sample] = []
+    dropped: list[Group] = []
+    tries = 0
+    while not tries or (dynamic and len(kept) < size and tries < dynamic.max_tries):
+        pairs = session.read(_prompts(session, recipe, session.drawn), step)
+        upcoming = _prompts(session, recipe, session.drawn + 1)
+        session.reader.store.prefetch([m for e in upcoming for m in e.media])
+        watch.lap("read")
+        samples = roll_out(engine, session, recipe, pairs, step)
+        watch.lap("rollout")
+        groups = score_groups([s.group for s in samples], recipe.reward, session.judges)
+        watch.lap("score")
+        session.drawn += 1
+        tries += 1
+        for s, group in zip(samples, groups, strict=True):
+            if dynamic and (len(kept) == size or not comparable(group, dynamic.keep)):
+                dropped.append(group)
+            else:
+                kept.append(replace(s, group=group))
+    return Batch(kept, dropped, tries)
+
+
+def _prompts(session: Session, recipe: RlRecipe, draw: int) -> list[Example]:
+    examples = session.examples
+    indices = batch_indices(draw, recipe.rl.prompts_per_step, len(examples), recipe.run.seed)
+    return [examples[i] for i in indices]
 
 
 def roll_out(
@@ -93,17 +142,22 @@ def roll_out(
     recipe: RlRecipe,
     pairs: Sequence[tuple[Example, Prompt]],
     step: int,
-) -> list[Group]:
+) -> list[Sample]:
     """G rollouts per example on ordered frames, and its twin on the algorithm's other view."""
     requests = [Request(e, ORDERED, prompt, recipe.rl.group_size) for e, prompt in pairs]
     twins: dict[int, Request] = {}
     for i, (example, _) in enumerate(pairs):
         wanted = twin(example, recipe.algo, recipe.rl.group_size)
         if wanted is not None:
-            view, n = wanted
-            twins[i] = Request(example, view, session.reader.read(example, view, step), n)
+            prompt = session.reader.read(example, wanted.view, step)
+            twins[i] = Request(wanted.example, wanted.view, prompt, wanted.n)
     groups = engine.generate(
-        [*requests, *twins.values()], recipe.sampling, key=(recipe.run.seed, step)
+        [*requests, *twins.values()], recipe.sampling, key=(recipe.run.seed, session.drawn)
     )
-    twin_of = dict(zip(twins, groups[len(requests) :], strict=True))
-    return [replace(g, twin=twin_of.get(i)) for i, g in enumerate(groups[: len(requests)])]
+    other = dict(zip(twins, groups[len(requests) :], strict=True))
+    return [
+        Sample(replace(groups[i], twin=other[i]), r.prompt, twins[i].prompt)
+        if i in twins
+        else Sample(groups[i], r.prompt)
+        for i, r in enumerate(requests)
+    ]

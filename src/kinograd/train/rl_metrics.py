@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from kinograd.algo.presets import Advantages
 from kinograd.types import Group, StopReason
+
+
+class Stopwatch:
+    """Seconds by stage of one step, added up over laps."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = defaultdict(float)
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap under ``time/<stage>_s``."""
+        now = time.perf_counter()
+        self.times[f"time/{stage}_s"] += now - self._last
+        self._last = now
+
+
+def sampling_metrics(tries: int, dropped: Sequence[Group]) -> dict[str, float]:
+    """What dynamic sampling did; nothing where one batch was drawn and used."""
+    if tries == 1 and not dropped:
+        return {}
+    return {"sampling/tries": float(tries), "sampling/dropped_groups": float(len(dropped))}
 
 
 def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from kinograd.data.jsonl import read_examples
 from kinograd.eval.runner import evaluate
 from kinograd.judge import build_judges
 from kinograd.keys import derive_seed
-from kinograd.models.load import VideoLM, frozen_copy, load
-from kinograd.models.prefix import PrefixLM
+from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
 from kinograd.models.reader import Reader, Unreadable
 from kinograd.rewards.score import check_routing
@@ -26,6 +25,7 @@ from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train import checkpoint
 from kinograd.train.learner import Learner
 from kinograd.train.monitor import RunFolder
+from kinograd.train.reference import Reference, open_reference
 from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
 from kinograd.video.cache import ClipStore
 
@@ -39,7 +39,12 @@ class TooManyFailures(KinogradError):
 
 @dataclass
 class Session:
-    """An opened run: everything a loop uses, and the step it starts from."""
+    """An opened run: everything a loop uses, and the step it starts from.
+
+    Attributes:
+        drawn: batches of prompts drawn so far; more than steps with dynamic sampling.
+        algo_state: what the algorithm remembers from step to step.
+    """
 
     recipe: SftRecipe | RlRecipe
     run: RunFolder
@@ -49,10 +54,12 @@ class Session:
     examples: list[Example]
     held_out: list[Example]
     judges: dict[str, Judge]
-    reference: PrefixLM | None
+    reference: Reference | None
     start: int = 0
     seen: int = 0
     failed: int = 0
+    drawn: int = 0
+    algo_state: Mapping[str, Any] = field(default_factory=dict)
 
     def read(
         self, examples: Sequence[Example], step: int, view: View = ORDERED
@@ -125,8 +132,14 @@ class Session:
         return checkpoint.save(
             self.run.path / "checkpoints",
             step,
-            self.learner.tensors(),
-            {"updates": self.learner.updates, "seen": self.seen, "failed": self.failed},
+            self.learner.tensors() | (self.reference.tensors() if self.reference else {}),
+            {
+                "updates": self.learner.updates,
+                "seen": self.seen,
+                "failed": self.failed,
+                "drawn": self.drawn,
+                "algo": dict(self.algo_state),
+            },
             keep=self.recipe.run.keep,
             model_writer=self._write_model,
         )
@@ -174,32 +187,19 @@ def open_session(
         examples,
         held_out,
         judges,
-        _reference(recipe, model),
+        open_reference(recipe, model) if isinstance(recipe, RlRecipe) else None,
     )
     newest = checkpoint.latest(run.path / "checkpoints")
     if newest is not None:
         tensors, state = checkpoint.load(newest)
         session.learner.restore(tensors, state["updates"])
+        if session.reference is not None:
+            session.reference.restore(tensors)
         session.seen, session.failed = state["seen"], state["failed"]
+        session.drawn, session.algo_state = state["drawn"], state["algo"]
         session.start = int(newest.name.removeprefix("step-"))
     run.truncate_to(session.start)
     return session
-
-
-def _reference(recipe: SftRecipe | RlRecipe, model: VideoLM) -> PrefixLM | None:
-    """KL's reference: the model as the recipe names it, before any checkpoint is restored."""
-    if not isinstance(recipe, RlRecipe) or not recipe.algo.kl.beta:
-        return None
-    adapted = recipe.model.lora is not None
-    match recipe.rl.reference:
-        case "adapter_off" if adapted:
-            return None
-        case "frozen":
-            return frozen_copy(model.lm)
-    raise UsageError(
-        f"rl.reference: {recipe.rl.reference!r} gives no reference for algo.kl.beta = "
-        f"{recipe.algo.kl.beta}; use 'frozen'" + ("" if adapted else " (there is no adapter)")
-    )
 
 
 def _hashes(recipe: SftRecipe | RlRecipe) -> Mapping[str, str]:

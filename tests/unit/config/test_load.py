@@ -180,7 +180,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (["prompt.system=Answer: now"], 'prompt.system: should be text, not {"Answer": "now"}'),
         (
             ["algo.type=grp"],
-            "algo: unknown type 'grp', not one of grpo, t_grpo; did you mean 'grpo'?",
+            "algo: unknown type 'grp', not one of cispo, dapo, dr_grpo, ema_grpo, gdpo, grpo, ",
         ),
         (["judges.big.model=x"], "judges.big: needs a type: one of lexical, openai"),
         (["judges.big={type: openai, urls: [u]}"], "judges.big.model: missing"),
