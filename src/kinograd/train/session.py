@@ -50,6 +50,7 @@ class Session:
     run: RunFolder
     model: VideoLM
     reader: Reader
+    held_out_reader: Reader
     learner: Learner
     examples: list[Example]
     held_out: list[Example]
@@ -117,7 +118,7 @@ class Session:
         rollout = self.recipe.rollout if isinstance(self.recipe, RlRecipe) else InProcess()
         figures = evaluate(
             InProcessEngine(self.model, rollout),
-            self.reader,
+            self.held_out_reader,
             self.held_out,
             self.recipe.eval,
             self.recipe.reward,
@@ -154,6 +155,7 @@ class Session:
 
     def close(self) -> None:
         self.reader.store.close()
+        self.held_out_reader.store.close()
         self.run.close()
 
 
@@ -173,16 +175,17 @@ def open_session(
     judges = build_judges(recipe.judges)
     graded = [*examples, *held_out] if isinstance(recipe, RlRecipe) else held_out
     check_routing({e.kind for e in graded}, recipe.reward, judges)
+    torch.manual_seed(derive_seed(recipe.run.seed, "adapters"))
     model = load(recipe.model)
     run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=_hashes(recipe))
-    store = ClipStore(
-        recipe.video, Path(recipe.data.media_root), model.geometry.patch * model.geometry.merge
-    )
+    reader = _reader(recipe, model, recipe.data.media_root)
+    elsewhere = recipe.eval.media_root
     session = Session(
         recipe,
         run,
         model,
-        Reader(model, store, recipe.prompt, recipe.run.seed),
+        reader,
+        reader if elsewhere is None else _reader(recipe, model, elsewhere),
         make_learner(model),
         examples,
         held_out,
@@ -200,6 +203,11 @@ def open_session(
         session.start = int(newest.name.removeprefix("step-"))
     run.truncate_to(session.start)
     return session
+
+
+def _reader(recipe: SftRecipe | RlRecipe, model: VideoLM, media_root: str) -> Reader:
+    store = ClipStore(recipe.video, Path(media_root), model.geometry.size_factor)
+    return Reader(model, store, recipe.prompt, recipe.run.seed)
 
 
 def _hashes(recipe: SftRecipe | RlRecipe) -> Mapping[str, str]:
