@@ -42,6 +42,9 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
 
     if not recipe.eval.data:
         raise UsageError("eval.data: no files to evaluate on")
+    stems = [Path(f).stem for f in recipe.eval.data]
+    if twice := sorted({s for s in stems if stems.count(s) > 1}):
+        raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
     judges = build_judges(recipe.judges)
     sets = {Path(f).stem: read_examples([Path(f)])[: recipe.eval.limit] for f in recipe.eval.data}
     check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
