@@ -94,8 +94,21 @@ class Learner:
     def statistics(
         self, tasks: Sequence[Task], lm: PrefixLM | None = None
     ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
-        """Log-probabilities and entropies of every completion, float32 (L,) each."""
+        """Log-probabilities and entropies of every completion, float32 (L,) each.
+
+        Without dropout, as the sampler computes them.
+        """
         lm = lm or self.model.lm
+        training = lm.training
+        lm.eval()
+        try:
+            return self._statistics(tasks, lm)
+        finally:
+            lm.train(training)
+
+    def _statistics(
+        self, tasks: Sequence[Task], lm: PrefixLM
+    ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
         empty = [[np.empty(0, np.float32)] * len(t.completions) for t in tasks]
         out = empty, [list(row) for row in empty]
         for pack in make_packs(tasks, self.config.micro_tokens):
