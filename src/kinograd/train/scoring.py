@@ -38,7 +38,7 @@ def check_rollouts(learner: Learner, tasks: Sequence[Task], dtype: str) -> float
         if c.old is not None
     ]
     gap = float(np.mean(gaps)) if gaps else 0.0
-    if gap > TOLERANCE[dtype]:
+    if not gap <= TOLERANCE[dtype]:  # NaN included
         raise KinogradError(
             f"rollouts and learner disagree: log-probs of the same tokens differ by {gap:.2g} on "
             f"average, {TOLERANCE[dtype]:.2g} is allowed for {dtype}; refusing to train"
