@@ -34,7 +34,7 @@ def sampling_metrics(tries: int, dropped: Sequence[Group]) -> dict[str, float]:
 
 
 def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, float]:
-    """Means over scored rollouts of the ordered view; shares are of all rollouts.
+    """Means and ``reward/correct`` over scored rollouts of the ordered view; ``length/*`` over all.
 
     ``reward/no_spread`` is the share of groups whose rewards are all alike, from which
     nothing is learned; ``reward/unscored_<reason>`` are counts.
@@ -43,13 +43,14 @@ def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, floa
     scores = [s for g in groups for s in g.scores]
     if not rollouts:
         return {"reward/mean": float("nan"), "length/mean": float("nan"), "rollouts": 0.0}
-    values = [s.value for s in scores if s.value is not None]
+    scored = [s for s in scores if s.unscored is None]
+    values = [s.value for s in scored if s.value is not None]
     lengths = np.array([len(r.token_ids) for r in rollouts])
     spread = [float(np.nanmax(g.values) - np.nanmin(g.values)) for g in groups if g.scored.any()]
     metrics = {
         "reward/mean": float(np.mean(values)) if values else float("nan"),
         "reward/std": float(np.std(values)) if values else float("nan"),
-        "reward/correct": float(np.mean([s.correct for s in scores])),
+        "reward/correct": float(np.mean([s.correct for s in scored])) if scored else float("nan"),
         "reward/no_spread": float(np.mean([x == 0 for x in spread])) if spread else 1.0,
         "reward/dropped_groups": float(sum(a is None for a in result.groups)),
         "length/mean": float(lengths.mean()),
