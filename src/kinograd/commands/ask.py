@@ -155,9 +155,13 @@ def load(path: str | Path, *, device: str = "auto", dtype: str = "float32") -> M
         folder = folder / "model"
     name = str(folder if folder.exists() else path)
     file = folder / READING
-    reading = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    video = VideoConfig(**reading.get("video", {"preset": "video_r1_eval_16"}))
-    prompt = PromptConfig(**reading.get("prompt", {}))
+    try:
+        reading = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        video = VideoConfig(**reading.get("video", {"preset": "video_r1_eval_16"}))
+        prompt = PromptConfig(**reading.get("prompt", {}))
+    except (ValueError, TypeError, AttributeError) as error:  # pydantic's is a ValueError
+        reason = str(error).splitlines()[0]
+        raise KinogradError(f"{file} cannot be read: {reason}; delete it to use defaults") from None
     config = ModelConfig(path=name, device=device, dtype=dtype)  # type: ignore[arg-type]
     return Model(load_model(config), video, prompt)
 
