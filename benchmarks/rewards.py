@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import sys
@@ -327,7 +328,8 @@ def main() -> int:
     result = {
         "command": f"python benchmarks/rewards.py --pairs {args.pairs} --seconds {args.seconds}",
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one core",
+        "machine": f"{platform.machine()}, one core of {os.cpu_count()}",
+        "load_average": round(os.getloadavg()[0], 2),
         "libraries": libraries,
         **compared,
         "per_second": speed(args.seconds) if args.seconds else {},
