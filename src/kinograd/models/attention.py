@@ -225,6 +225,8 @@ def shared_attention(
     if getattr(module, "sliding_window", None) is not None and shared is not None:
         raise NotImplementedError("shared-prefix attention has no sliding-window layers yet")
     layer = module.layer_idx
+    # Under autocast the rotation leaves queries and keys in float32, values in bfloat16.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     if isinstance(shared, PrefixKV):
         out = CascadeAttention.apply(
             query, key, value, shared.keys[layer], shared.values[layer], shared.mask, scaling

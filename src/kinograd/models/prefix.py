@@ -105,7 +105,8 @@ class PrefixLM(nn.Module):
         """Drop cached features: the tower's weights have changed."""
         self._features.clear()
 
-    def _autocast(self):
+    def autocast(self):
+        """The compute type, as a context for forward passes."""
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16
         )
@@ -122,7 +123,7 @@ class PrefixLM(nn.Module):
         if missing:
             pixels = torch.cat([m.pixels for m in missing]).to(self.device)
             grids = torch.tensor([m.grid for m in missing], device=self.device)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), self._autocast():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), self.autocast():
                 features = self.family.features(self.model, pixels, grids)
             self.patches_seen += len(pixels)
             found |= dict(zip(missing, features, strict=True))
@@ -153,7 +154,7 @@ class PrefixLM(nn.Module):
             embeds = embeds.masked_scatter(slots[..., None], flat[0])
             deep = self.family.deep_features(slots, flat[1:])
         capture = PrefixCapture()
-        with self._autocast():
+        with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=embeds,
                 position_ids=positions.to(device),
@@ -182,7 +183,7 @@ class PrefixLM(nn.Module):
         inputs = completions[..., :-1].reshape(n * g, length - 1)
         steps = prefix.next_position[:, None] + torch.arange(length - 1, device=self.device)
         positions = steps.repeat_interleave(g, 0).expand(3, -1, -1)
-        with self._autocast():
+        with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=self.model.get_input_embeddings()(inputs),
                 position_ids=positions,
@@ -213,7 +214,7 @@ class PrefixLM(nn.Module):
 
     def decode(self, tokens: Tensor, positions: Tensor, state: DecodeState) -> Tensor:
         """One step of generation: hidden states (R, D) after ``tokens`` (R,)."""
-        with self._autocast():
+        with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
                 position_ids=positions[None, :, None].expand(3, -1, -1),

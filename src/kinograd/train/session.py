@@ -25,6 +25,7 @@ from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train import checkpoint
 from kinograd.train.learner import Learner
 from kinograd.train.monitor import RunFolder
+from kinograd.train.selfcheck import check_learner
 from kinograd.train.reference import Reference, open_reference
 from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
 from kinograd.video.cache import ClipStore
@@ -177,6 +178,7 @@ def open_session(
     check_routing({e.kind for e in graded}, recipe.reward, judges)
     torch.manual_seed(derive_seed(recipe.run.seed, "adapters"))
     model = load(recipe.model)
+    check_learner(model)
     run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=_hashes(recipe))
     reader = _reader(recipe, model, recipe.data.media_root)
     elsewhere = recipe.eval.media_root
