@@ -296,7 +296,10 @@ SPEED = {
 
 
 def speed(seconds: float) -> dict[str, float]:
-    """Responses of 1,600 characters per second on one core, by kind and mode."""
+    """Responses of 1,600 characters per second on one core, by kind and mode.
+
+    The fastest of five windows: what else the machine does is not of interest.
+    """
     cases = [(k, "default", gold, answer) for k, (gold, answer) in SPEED.items()]
     cases += [(k, R1, *SPEED[k]) for k in SPEED if k != "caption"]
     cases += [
@@ -309,11 +312,14 @@ def speed(seconds: float) -> dict[str, float]:
         text = f"<think>{REASONING}</think><answer>{answer}</answer>"
         args = (Kind(kind.split()[0]), text, gold, OPTIONS if kind == "multiple_choice" else ())
         grade_text(*args, mode=mode, verdict=verdict)  # type: ignore[arg-type]  # loads libraries
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            grade_text(*args, mode=mode, verdict=verdict)  # type: ignore[arg-type]
-            done += 1
-        result[f"{mode} {kind}"] = round(done / (time.perf_counter() - start), 1)
+        rates = []
+        for _ in range(5):
+            done, start = 0, time.perf_counter()
+            while time.perf_counter() - start < seconds / 5:
+                grade_text(*args, mode=mode, verdict=verdict)  # type: ignore[arg-type]
+                done += 1
+            rates.append(done / (time.perf_counter() - start))
+        result[f"{mode} {kind}"] = round(max(rates), 1)
     return result
 
 
