@@ -57,14 +57,15 @@ def still_life(
     sprites, events = [], []
     for place, shape, colour in zip(places, shapes, colours, strict=True):
         path = still(rng, config, place)
-        sprites.append(Sprite(shape, COLOURS[colour], float(rng.uniform(0.19, 0.22)), path, seen))
+        sprites.append(Sprite(shape, COLOURS[colour], float(rng.uniform(0.2, 0.23)), path, seen))
         events.append({"shape": shape, "colour": colour, "place": PLACES[place]})
     return tuple(sprites), tuple(events)
 
 
-def list_things(events: Sequence[dict[str, Any]]) -> str:
-    """What is seen of a still life, in words."""
-    return " ".join(f"{e['colour']} {e['shape']}" for e in events)
+def list_things(events: Sequence[dict[str, Any]], *attributes: str) -> str:
+    """A still life in words. What a question names comes first, what it asks for second:
+    then the answer follows in the list as it will in the conclusion."""
+    return " ".join(str(event[a]) for event in events for a in attributes)
 
 
 def ramp(rng: np.random.Generator, frames: int) -> np.ndarray:

@@ -19,7 +19,7 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             rng, config, f"What colour is the {shape}?", f"Which colour does the {shape} show?"
         ),
         answer=colour,
-        working=f"{list_things(events)} . {shape} {colour}",
+        working=f"{list_things(events, 'shape', 'colour')} . {shape} {colour}",
         events=events,
         blind=tuple(sorted((e["shape"], e["colour"]) for e in events)),
         chance=1.0,

@@ -20,7 +20,7 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
         films=(sprites,),
         question=ask(rng, config, f"Is there a {colour} {shape}?", f"Is a {colour} {shape} shown?"),
         answer=answer,
-        working=f"{list_things(events)} . {answer}",
+        working=f"{list_things(events, 'colour', 'shape')} . {answer}",
         events=events,
         blind=(colour, shape) in present,
         chance=1.0,

@@ -18,7 +18,7 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
         films=(sprites,),
         question=ask(rng, config, f"What shape is the {colour} one?", f"Which shape is {colour}?"),
         answer=shape,
-        working=f"{list_things(events)} . {colour} {shape}",
+        working=f"{list_things(events, 'colour', 'shape')} . {colour} {shape}",
         events=events,
         blind=tuple(sorted((e["shape"], e["colour"]) for e in events)),
         chance=1.0,
