@@ -95,11 +95,13 @@ def _decode_cut(
         except ClipError as error:
             if damage and error.reason is ClipFault.TOO_FEW_FRAMES:
                 raise damage from None  # too little is left: say why
-            if not shorten or error.reason is not ClipFault.DAMAGED or not error.at_seconds:
+            reader, at = readers[error.path], error.at_seconds
+            if not shorten or error.reason is not ClipFault.DAMAGED or not at:
+                raise
+            if at >= reader.duration:  # it has been shortened to there, in vain
                 raise
             damage = error
-            reader = readers[error.path]
-            reader.index = reader.index.until(error.at_seconds)
+            reader.index = reader.index.until(at)
         else:
             return clip if damage is None else replace(clip, damaged=damage.place())
 

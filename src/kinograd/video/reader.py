@@ -100,7 +100,8 @@ class Reader:
 
     def _open(self) -> None:
         try:
-            self._container = av.open(str(self._file), options=_OPTIONS)
+            # titles of old films are in old encodings, and of no interest here
+            self._container = av.open(str(self._file), options=_OPTIONS, metadata_errors="replace")
         except FFmpegError as error:
             raise self._not_media(error) from None
         stream = self._container.streams.best("video")
@@ -333,17 +334,22 @@ class Reader:
         wanted, number = set(places), 0
         self._codec.flush_buffers()
         self._codec.skip_frame = "DEFAULT"
-        try:
-            for packet in chain(self._feed(0, len(self.index.visible)), (None,)):
-                for frame in self._codec.decode(packet):
-                    if frame.is_corrupt:
-                        raise self._damaged_at(number / self.index.rate)
-                    if number in wanted:
-                        yield number, frame
-                    number += 1
-        except FFmpegError:
-            raise self._damaged_at(number / self.index.rate) from None
-        if places and number <= places[-1]:
+        for packet in chain(self._feed(0, len(self.index.visible)), (None,)):
+            try:
+                frames = self._codec.decode(packet)
+            except FFmpegError:
+                break
+            for frame in frames:
+                if frame.is_corrupt or not wanted:
+                    break
+                if number in wanted:
+                    wanted.discard(number)
+                    yield number, frame
+                number += 1
+            else:
+                continue
+            break
+        if wanted:
             raise self._damaged_at(number / self.index.rate)
 
     def _damaged(self, pts: int) -> ClipError:

@@ -133,6 +133,15 @@ def test_sound_is_ignored(clips, small, video, number_of):
     assert numbers(decode(video(name), small.spec(), small, clips.root), number_of)[-1] == 29
 
 
+def test_titles_in_old_encodings_do_no_harm(clips, small, video, number_of):
+    name = clips.make("h264.mkv", 30, **FORMATS["h264.mkv"])
+    data = (clips.root / name).read_bytes()
+    assert b"Lavf" in data
+    (clips.root / "latin1.mkv").write_bytes(data.replace(b"Lavf", b"\xe9\xe8\xcc\xff"))
+    clip = decode(video("latin1.mkv"), small.spec(), small, clips.root)
+    assert number_of(clip.frames[-1]) == 29
+
+
 def test_probe_says_what_a_file_holds_without_decoding(clips, small):
     name = clips.make("h264.mp4", 30, **FORMATS["h264.mp4"])
     source = probe(name, small, clips.root)

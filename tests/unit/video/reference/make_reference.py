@@ -122,8 +122,22 @@ def patches() -> list[dict]:
     return out
 
 
+def resized() -> list[dict]:
+    from torchvision.transforms.v2 import functional
+
+    out = []
+    for name, size in (("bicubic", (14, 28)), ("bilinear", (14, 28)), ("bicubic", (56, 42))):
+        pixels = np.random.default_rng(5).integers(0, 256, (3, 31, 40), dtype=np.uint8)
+        mode = functional.InterpolationMode(name)
+        got = functional.resize(
+            torch.from_numpy(pixels), list(size), interpolation=mode, antialias=True
+        )
+        out.append({"resample": name, "size": size, "pixels": got.tolist()})
+    return out
+
+
 if __name__ == "__main__":
     declare_torchvision_operators()
-    for name, make in (("sampling", sampling), ("patches", patches)):
+    for name, make in (("sampling", sampling), ("patches", patches), ("resized", resized)):
         (HERE / f"{name}.json").write_text(json.dumps(make()) + "\n", encoding="utf-8")
         print(name, file=sys.stderr)

@@ -1,0 +1,98 @@
+"""``kinograd data cache`` and ``data export --render`` on files as a user has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from kinograd.commands.data import app
+from kinograd.types import KinogradError, UsageError
+
+
+def row(number: int, path: str, **more) -> dict:
+    media = [{"type": "video", "path": path}]
+    base = {"id": f"q/{number}", "kind": "free_form", "question": "?", "answer": "yes"}
+    return base | {"media": media} | more
+
+
+@pytest.fixture
+def project(clips, tmp_path: Path) -> Path:
+    """A recipe, its data and a checkpoint's configuration."""
+    for number in range(3):
+        clips.make(f"store_{number}.mp4", 16 + number)
+    cut = [{"path": "store_0.mp4", "end": 0.5}, {"black": 0.4}]
+    rows = [row(i, f"store_{i}.mp4") for i in range(3)]
+    rows.append(row(3, "", media=[{"type": "video", "cut": cut}]))
+    text = "".join(json.dumps(r) + "\n" for r in rows)
+    (tmp_path / "train.jsonl").write_text(text)
+    (tmp_path / "broken.jsonl").write_text(json.dumps(row(9, "missing.mp4")) + "\n")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": "qwen3_vl"}))
+    recipe = {
+        "method": "rl",
+        "run": {"dir": str(tmp_path / "run")},
+        "model": {"path": str(tmp_path / "model")},
+        "data": {"train": [str(tmp_path / "train.jsonl")], "media_root": str(clips.root)},
+        "rl": {"steps": 1},
+        "video": {
+            "nframes": 8,
+            "min_pixels": 1,
+            "max_pixels": 1 << 16,
+            "cache_dir": str(tmp_path / "cache"),
+        },
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    done = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_warm_then_stats_then_clear(project):
+    recipe = project / "recipe.yaml"
+    assert "0 clips" in run("cache", "stats", recipe)
+    assert "4 clips cached, 4 of them new" in run("cache", "warm", recipe)
+    assert "4 clips cached, 0 of them new" in run("cache", "warm", recipe, "--workers", "0")
+    assert "4 clips" in run("cache", "stats", recipe)
+    assert "deleted 4 clips" in run("cache", "clear", recipe)
+    assert "0 clips" in run("cache", "stats", recipe)
+
+
+def test_the_model_s_patch_grid_decides_the_size(project):
+    from kinograd.video.disk import DiskCache
+
+    run("cache", "warm", project / "recipe.yaml")
+    cache = DiskCache(project / "cache", 1 << 30, jpeg=False, claim_s=60)
+    (file, *_) = (project / "cache").rglob("*.safetensors")
+    clip = cache.load(file.name.split(".")[0])
+    assert clip.frames.shape[2:] == (64, 128)  # multiples of 32, Qwen3-VL's
+
+
+def test_what_cannot_be_decoded_fails_the_command(project):
+    with pytest.raises(KinogradError, match="1 clips cannot be decoded"):
+        run("cache", "warm", project / "recipe.yaml", f"data.train=[{project}/broken.jsonl]")
+
+
+def test_a_recipe_without_a_cache_is_a_usage_error(project):
+    for verb in ("stats", "clear", "warm"):
+        with pytest.raises(UsageError, match="video.cache_dir"):
+            run("cache", verb, project / "recipe.yaml", "video.cache_dir=null")
+
+
+def test_export_renders_every_video(project, clips):
+    out = project / "films"
+    run("export", project / "train.jsonl", "--render", out, "--media-root", clips.root)
+    assert sorted(f.name for f in out.iterdir()) == [f"q_{i}.mp4" for i in range(4)]
+    assert all(f.stat().st_size > 500 for f in out.iterdir())
+    few = project / "few"
+    run(
+        "export", project / "train.jsonl", "--render", few, "--media-root", clips.root, "--limit", 1
+    )
+    assert len(list(few.iterdir())) == 1
