@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -227,3 +228,14 @@ class JudgeServer:
                     await asyncio.sleep(0.01)
                 return False
         return True
+
+
+def main() -> None:
+    """Serve until terminated, with options given as JSON; print the port."""
+    with JudgeServer(**json.loads(sys.argv[1])) as server:
+        print(server.port, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

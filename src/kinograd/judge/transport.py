@@ -179,7 +179,7 @@ class Transport:
         """One chat completion, tried again until success, a final refusal or the deadline.
 
         Args:
-            body: arguments of the SDK's ``chat.completions.create``.
+            body: the JSON of the request.
             only: the one URL to ask; None for whichever is well and least busy.
         """
         estimate = body["max_tokens"] + sum(
@@ -251,7 +251,7 @@ class Transport:
         try:
             # The SDK's timeout restarts with every byte; this one bounds the whole attempt.
             async with asyncio.timeout(limit_s):
-                raw = await endpoint.client.chat.completions.with_raw_response.create(**body)
+                text = await endpoint.client.post("/chat/completions", cast_to=str, body=body)
         except (TimeoutError, openai.APITimeoutError):
             return Failure(
                 Unscored.JUDGE_TIMEOUT, f"{endpoint.url}: no answer within {limit_s:.3g} s"
@@ -270,4 +270,4 @@ class Transport:
                 Unscored.JUDGE_UNAVAILABLE,
                 f"{endpoint.url}: {error.message} {error.__cause__ or ''}".strip(),
             )
-        return read_completion(raw.http_response.text, time.monotonic() - started)
+        return read_completion(text, time.monotonic() - started)

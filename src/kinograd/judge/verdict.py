@@ -39,7 +39,8 @@ class Mode(StrEnum):
 
 
 class Form(Protocol[T_co]):
-    """A form of reply. ``parse`` gives None for anything that is not of that form."""
+    """A form of reply: ``constraint`` is what binds it, as fields of a request's JSON body;
+    ``parse`` gives None for anything that is not of that form."""
 
     def instruction(self, mode: Mode) -> str: ...
 
@@ -51,7 +52,7 @@ class Form(Protocol[T_co]):
 
 
 def _by_regex(pattern: str) -> dict[str, Any]:
-    return {"extra_body": {"structured_outputs": {"regex": pattern}, "regex": pattern}}
+    return {"structured_outputs": {"regex": pattern}, "regex": pattern}
 
 
 def _by_schema(properties: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class OneLabel:
     def constraint(self, mode: Mode) -> dict[str, Any]:
         match mode:
             case Mode.CHOICE:
-                return {"extra_body": {"structured_outputs": {"choice": list(self.labels)}}}
+                return {"structured_outputs": {"choice": list(self.labels)}}
             case Mode.REGEX:
                 return _by_regex(f"({'|'.join(map(re.escape, self.labels))})")
             case Mode.JSON_SCHEMA:

@@ -102,7 +102,7 @@ def test_events_are_short_lines_without_repetition() -> None:
 @pytest.mark.parametrize("form", [GRADES, TRUTH, LabelPerItem(4, RELATIONS), EventList(3)])
 def test_constraint_and_parser_agree(form: OneLabel | LabelPerItem | EventList) -> None:
     """Whatever the regular expression lets through is a legal reply, within the budget."""
-    pattern = form.constraint(Mode.REGEX)["extra_body"]["structured_outputs"]["regex"]
+    pattern = form.constraint(Mode.REGEX)["structured_outputs"]["regex"]
 
     @given(st.from_regex(pattern, fullmatch=True))
     def holds(reply: str) -> None:
