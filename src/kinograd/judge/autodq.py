@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from kinograd.judge.asking import Ask
@@ -132,33 +132,27 @@ def aggregate_dream(rows: Iterable[tuple[str, Verdict]], per: str = "subset") ->
             mean of the rows' F1.
 
     Raises:
-        ValueError: if no row is scored, or ``per`` is neither.
+        ValueError: if a subset has no scored row (its mean does not exist, and the others'
+            would be another benchmark), or ``per`` is neither.
     """
     if per not in ("subset", "sample"):
         raise ValueError(f"per must be 'subset' or 'sample', not {per!r}")
     rows = list(rows)
-    scored: dict[str, list[tuple[float, float]]] = {}
-    for subset, verdict in rows:
-        if verdict.unscored is None:
-            pair = (verdict.parts["recall"], verdict.parts["precision"])
-            scored.setdefault(subset, []).append(pair)
+    subsets = sorted({subset for subset, _ in rows})
+    verdicts = {subset: [v for s, v in rows if s == subset] for subset in subsets}
+    by_subset = {subset: _mean_score(subset, own) for subset, own in verdicts.items()}
+    if per == "sample" or not rows:
+        return replace(_mean_score("the data", [v for _, v in rows]), by_subset=by_subset)
+    recall = fmean(score.recall for score in by_subset.values())
+    precision = fmean(score.precision for score in by_subset.values())
+    n = sum(score.n for score in by_subset.values())
+    return DreamScore(recall, precision, f1(recall, precision), n, len(rows) - n, by_subset)
+
+
+def _mean_score(name: str, verdicts: Sequence[Verdict]) -> DreamScore:
+    scored = [v.parts for v in verdicts if v.unscored is None]
     if not scored:
-        raise ValueError("no caption was scored, so there is nothing to average")
-    missing = {name: sum(s == name and v.unscored is not None for s, v in rows) for name in scored}
-    by_subset = {
-        name: _mean_score(pairs, len(pairs), missing[name], {})
-        for name, pairs in sorted(scored.items())
-    }
-    if per == "subset":
-        pairs = [(score.recall, score.precision) for score in by_subset.values()]
-    else:
-        pairs = [pair for subset in scored.values() for pair in subset]
-    n = sum(map(len, scored.values()))
-    return _mean_score(pairs, n, len(rows) - n, by_subset)
-
-
-def _mean_score(
-    pairs: Sequence[tuple[float, float]], n: int, unscored: int, by_subset: dict[str, DreamScore]
-) -> DreamScore:
-    recall, precision = fmean(r for r, _ in pairs), fmean(p for _, p in pairs)
-    return DreamScore(recall, precision, f1(recall, precision), n, unscored, by_subset)
+        raise ValueError(f"no caption of {name} was scored, so there is nothing to average")
+    recall, precision = (fmean(p[key] for p in scored) for key in ("recall", "precision"))
+    unscored = len(verdicts) - len(scored)
+    return DreamScore(recall, precision, f1(recall, precision), len(scored), unscored, {})

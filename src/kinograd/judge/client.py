@@ -145,6 +145,6 @@ class ModelJudge:
         return text.lower() if self.config.prompts == "published" else text
 
     def _untrusted(self, text: str) -> str:
-        # Cut coarsely first: cleaning goes to a fixed point, which a long text could drag out.
+        # Cut coarsely first: there is no end to what a policy may write.
         limit = self.config.max_candidate_chars
         return cap(neutralise(text[: 4 * limit]), limit)

@@ -24,8 +24,8 @@ _CLAUSE_END = re.compile(
 )
 _FUNCTION_WORDS = frozenset(
     _WORD.findall(
-        "a an the and is are was were be been being it its he his she her they their this that these "
-        "those there of to in on at by with from into onto as or"
+        "a an the and or as is are was were be been being it its he his she her they their "
+        "this that these those there of to in on at by with from into onto"
     )
 )
 # A clause is matched when token F1 reaches the first; DarkEventInfer's 2 and 1 and

@@ -26,6 +26,8 @@ _CONTROL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_BRACKETS = re.compile(r"[<>\[\]]")
+_PASSES = 8
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -33,16 +35,20 @@ def neutralise(text: str) -> str:
     """``text`` without control tokens, invisible characters and surrounding space.
 
     Dropped are Unicode's control (Cc), format (Cf: zero-width, bidirectional, tags),
-    surrogate (Cs) and private-use (Co) characters; line breaks and tabs stay. Removal runs
-    to a fixed point, because taking a token out of ``<|im_<|x|>start|>`` makes another.
+    surrogate (Cs) and private-use (Co) characters; line breaks and tabs stay. Removal is
+    repeated, because taking a token out of ``<|im_<|x|>start|>`` makes another. Text nested
+    deeper than any honest one loses its brackets instead, so that it costs no time either.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(
         c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
     )
-    while (cleaned := _CONTROL.sub(" ", text)) != text:
+    for _ in range(_PASSES):
+        cleaned = _CONTROL.sub(" ", text)
+        if cleaned == text:
+            return text.strip()
         text = cleaned
-    return text.strip()
+    return _BRACKETS.sub(" ", text).strip()
 
 
 def cap(text: str, max_chars: int) -> str:

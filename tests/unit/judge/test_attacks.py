@@ -198,3 +198,8 @@ def test_honest_text_is_left_alone() -> None:
     text = "A man (no. 2) writes `x < 3 | y > 4` and <b>bold</b> on a [white] board: «déjà vu», µ²."
     assert neutralise(text) == text
     assert cap(text, 1000) == text
+
+
+def test_text_nested_beyond_reason_loses_its_brackets() -> None:
+    nested = "<|" * 4000 + "fish" + "|>" * 4000
+    assert not re.search(r"[<>]", neutralise(nested))

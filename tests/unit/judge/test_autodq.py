@@ -154,7 +154,11 @@ def test_f1_is_taken_of_averaged_recall_and_precision() -> None:
 
 
 def test_nothing_scored_is_an_error_rather_than_a_zero() -> None:
-    with pytest.raises(ValueError, match="no caption was scored"):
-        aggregate_dream([("live", Verdict(None, unscored=Unscored.JUDGE_TIMEOUT))])
+    with pytest.raises(ValueError, match="no caption of live was scored"):
+        aggregate_dream(
+            [("live", Verdict(None, unscored=Unscored.JUDGE_TIMEOUT)), ("stock", verdict(1, 1))]
+        )
+    with pytest.raises(ValueError, match="nothing to average"):
+        aggregate_dream([])
     with pytest.raises(ValueError, match="subset"):
         aggregate_dream([("live", verdict(1.0, 1.0))], per="clip")
