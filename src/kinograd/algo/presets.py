@@ -216,22 +216,19 @@ def relation(groups: Sequence[Group], algo: Relation, context: Context) -> Advan
     ``relation/dynamic`` and ``relation/static`` are the shares of pairs of answers that
     stand in the right relation (changed, or stayed).
     """
-    own = [relation_rewards(g, algo)[0] if g.twin else g.values for g in groups]
-    index = [i for i, g in enumerate(groups) if g.twin]
-    other = {i: relation_rewards(groups[i], algo)[1] for i in index}
-    trained = [i for i in index if usable(other[i])]
+    rewards = {i: relation_rewards(g, algo) for i, g in enumerate(groups) if g.twin}
+    own = [rewards[i][0] if i in rewards else g.values for i, g in enumerate(groups)]
+    trained = [i for i, (_, other) in rewards.items() if usable(other)]
     values = normalise(own, algo.advantage, context.reduce)
-    raised = normalise([other[i] for i in trained], algo.advantage, context.reduce)
-    twins: list[np.ndarray | None] = [None] * len(groups)
-    for i, advantage in zip(trained, raised, strict=True):
-        twins[i] = advantage
+    others = normalise([rewards[i][1] for i in trained], algo.advantage, context.reduce)
+    twins = dict(zip(trained, others, strict=True))
     metrics: dict[str, float] = {}
     for name, label in (("dynamic", True), ("static", False)):
-        of = [groups[i] for i in index if is_dynamic(groups[i].example, algo) is label]
+        of = [groups[i] for i in rewards if is_dynamic(groups[i].example, algo) is label]
         if of:
             shares = [float(relation_shares(g, label)[0].mean()) for g in of]
             metrics[f"relation/{name}"] = float(np.mean(shares))
-    return Advantages([*values], metrics, twins=twins)
+    return Advantages([*values], metrics, twins=[twins.get(i) for i in range(len(groups))])
 
 
 ALGORITHMS: dict[str, Callable[..., Advantages]] = {

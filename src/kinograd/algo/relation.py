@@ -1,14 +1,16 @@
 """Counterfactual relation reward: answers must change with the video exactly when they should.
 
-After CRPO (Du et al. 2026, arXiv 2605.21988). Public there: a second branch of rollouts on
-the flipped or time-reversed clip, both branches trained, and a relation reward between
-their answers that wants them different for dynamic questions and equal for static ones.
-Ours, because the paper's text was not available to us: the reward is the share of the
-other branch's answers that stand in the right relation to a rollout's own; it is added
-with a weight; a response without an answer is in no relation; the counterfactual branch is
-graded by its own right answer where the data name one, by relation and format elsewhere.
+After CRPO (Du et al. 2026, arXiv 2605.21988), whose abstract and summaries say: questions
+are static, spatial or temporal; a second branch of rollouts sees the clip flipped (spatial)
+or time-reversed (temporal); both branches are sampled, rewarded and trained; a relation
+reward between their answers wants them different for dynamic questions and equal for static
+ones. The rest is ours: the relation reward is the share of the other branch's answers that
+stand in the right relation to a rollout's own; it is added with a weight; a response without
+an answer is in no relation; the counterfactual branch is graded by its own right answer
+where the data name one, else by format and relation alone; the data say which questions are
+dynamic, there is no router.
 
-Imports sibling rewards, to read answers as the graders do.
+Imports its sibling kinograd.rewards, to read answers as the graders do.
 """
 
 from __future__ import annotations
@@ -20,15 +22,34 @@ import numpy as np
 from kinograd.config.algo import Relation
 from kinograd.rewards.choice import read_choice
 from kinograd.rewards.extract import answer_span, untagged
-from kinograd.types import Example, Group, Kind, UsageError
+from kinograd.types import Example, Group, Kind, UsageError, ViewKind
 
 
-def is_dynamic(example: Example, algo: Relation) -> bool | None:
-    """Whether the view changes this question's answer; None if the data do not say."""
+VIEWS = {"reversed": ViewKind.REVERSED, "flipped": ViewKind.FLIPPED}
+
+
+def counterfactual_view(example: Example, algo: Relation) -> ViewKind | None:
+    """The second branch's view; None if the data do not say how the answers relate.
+
+    Raises:
+        UsageError: the label is neither true, false nor the name of a view.
+    """
     label = example.extra.get(algo.label)
-    if label is not None and not isinstance(label, bool):
-        raise UsageError(f"example {example.id!r}: extra.{algo.label} must be true or false")
-    return label
+    if label is None:
+        return None
+    if isinstance(label, bool):
+        return VIEWS[algo.view]
+    if label not in VIEWS:
+        raise UsageError(
+            f"example {example.id!r}: extra.{algo.label} must be true, false, "
+            f"{' or '.join(VIEWS)}, not {label!r}"
+        )
+    return VIEWS[label]
+
+
+def is_dynamic(example: Example, algo: Relation) -> bool:
+    """Whether the view changes this question's answer."""
+    return bool(example.extra.get(algo.label))
 
 
 def read_answer(example: Example, text: str) -> str | None:
@@ -54,7 +75,7 @@ def relation_shares(group: Group, dynamic: bool) -> tuple[np.ndarray, np.ndarray
 def relation_rewards(group: Group, algo: Relation) -> tuple[np.ndarray, np.ndarray]:
     """Rewards of both branches, (G,) and (G~,), NaN where unscored."""
     assert group.twin is not None
-    dynamic = bool(is_dynamic(group.example, algo))
+    dynamic = is_dynamic(group.example, algo)
     own, other = relation_shares(group, dynamic)
     if dynamic and algo.counterfactual not in group.example.extra:
         # Graded by the original answer, which is wrong here by construction

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kinograd.algo.relation import is_dynamic
+from kinograd.algo.relation import counterfactual_view
 from kinograd.config.algo import Algo, Relation, Temporal, VideoKtr
 from kinograd.types import Example, MediaType, View, ViewKind
 
@@ -35,10 +35,10 @@ def twin(example: Example, algo: Algo, group_size: int) -> Twin | None:
     if isinstance(algo, Temporal):
         count = algo.twin_rollouts or max(1, group_size // 2)
         return Twin(example, View(ViewKind.SHUFFLED, unit=algo.shuffle_unit), count)
-    if isinstance(algo, Relation) and is_dynamic(example, algo) is not None:
-        answer = example.extra.get(algo.counterfactual, example.answer)
-        counterfactual = replace(example, answer=str(answer))
-        return Twin(counterfactual, View(ViewKind(algo.view)), algo.twin_rollouts or group_size)
+    if isinstance(algo, Relation) and (kind := counterfactual_view(example, algo)):
+        answer = str(example.extra.get(algo.counterfactual, example.answer))
+        count = algo.twin_rollouts or group_size
+        return Twin(replace(example, answer=answer), View(kind), count)
     return None
 
 

@@ -306,11 +306,12 @@ class Relation(GroupAlgo):
 
     type: Literal["relation"] = "relation"
     view: Literal["reversed", "flipped"] = "reversed"
+    """Of the second branch, where the label does not name one itself."""
     weight: float = 0.5
     """Of the relation reward, added to the task's."""
     label: str = "dynamic"
-    """Key of ``Example.extra`` (true or false) that says whether the view changes the
-    answer; examples without it get plain GRPO."""
+    """Key of ``Example.extra``: true, or the name of a view, if that view changes the answer,
+    false if it does not. Examples without it get plain GRPO."""
     counterfactual: str = "counterfactual"
     """Key of ``Example.extra`` with the right answer under the view, where it is known."""
     twin_rollouts: Positive | None = None

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.algo.advantage import ADVANTAGES, group_mean, group_std, leave_one_out, usable
-from kinograd.algo.aggregate import token_weights
+from kinograd.algo.advantage import (
+    ADVANTAGES,
+    group_mean,
+    group_std,
+    leave_one_out,
+    mean_std,
+    normalise,
+    sums,
+    usable,
+)
+from kinograd.algo.aggregate import Totals, token_weights
 
 
 def test_group_std_by_hand():
@@ -19,6 +28,29 @@ def test_leave_one_out_by_hand():
     np.testing.assert_allclose(
         leave_one_out(np.array([1.0, 0.0, 0.5])), [1 - 0.25, 0 - 0.75, 0.5 - 0.5]
     )
+
+
+def test_batch_std_by_hand():
+    # Group means 0.5 and 2; all rewards 1, 0, 3, 1 have mean 1.25 and squared deviations
+    # 0.0625 + 1.5625 + 3.0625 + 0.0625 = 4.75, so std = sqrt(4.75 / 3) = 1.2583
+    got = normalise([np.array([1.0, 0.0]), np.array([3.0, 1.0])], "batch_std")
+    std = np.sqrt(4.75 / 3) + 1e-4
+    np.testing.assert_allclose(got, np.array([[0.5, -0.5], [1.0, -1.0]]) / std)
+
+
+def test_batch_std_is_the_same_on_two_processes():
+    groups = [np.array([1.0, 0.0]), np.array([3.0, np.nan, 1.0])]
+    whole = normalise(groups, "batch_std")
+    other = sums(groups[1:])
+    np.testing.assert_allclose(
+        normalise(groups[:1], "batch_std", lambda mine: mine + other)[0], whole[0]
+    )
+
+
+def test_mean_std_counts_weights_as_repetitions():
+    mean, std = mean_std(sums([np.array([2.0, 0.0, np.nan])], [np.array([3.0, 1.0, 5.0])]))
+    assert mean == pytest.approx(np.mean([2, 2, 2, 0]))
+    assert std == pytest.approx(np.std([2, 2, 2, 0], ddof=1))
 
 
 def test_unscored_rollouts_neither_count_nor_get_an_advantage():
@@ -51,12 +83,26 @@ def test_equal_rewards_teach_nothing():
         ("sequence_mean", [1 / 2, 1 / 8]),
         ("token_mean", [1 / 5, 1 / 5]),
         ("constant", [1 / 20, 1 / 20]),
+        ("sequence_sum", [1 / 2, 1 / 2]),
     ],
 )
 def test_token_weights(how, expected):
     weights = token_weights([1, 4], how, constant=10)
     assert [len(w) for w in weights] == [1, 4]
     np.testing.assert_allclose([w[0] for w in weights], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["sequence_mean", "token_mean", "constant", "sequence_sum"])
+def test_shares_of_two_processes_make_up_the_whole(how):
+    whole = token_weights([3, 1, 4], how, 10)
+    over = Totals(3, 8)
+    parts = [*token_weights([3], how, 10, over), *token_weights([1, 4], how, 10, over)]
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_response_without_tokens_that_count_has_no_weight():
+    assert [len(w) for w in token_weights([0, 2], "sequence_mean")] == [0, 2]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=9))

@@ -7,28 +7,7 @@ import torch
 
 from kinograd.algo.kl import kl_estimate
 from kinograd.algo.loss import TokenBatch, cross_entropy, policy_loss
-from kinograd.algo.ratio import clipped_surrogate, log_ratio
-from kinograd.config.algo import Grpo, KLConfig
-
-
-def test_clipping_by_hand():
-    ratios = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1])
-    advantages = torch.tensor([1.0, -1.0, 1.0, -1.0, 2.0])
-    objective, clipped = clipped_surrogate(ratios.log(), advantages, 0.2, 0.2)
-    torch.testing.assert_close(objective, torch.tensor([1.2, -1.5, 0.5, -0.8, 2.2]))
-    assert clipped.tolist() == [True, False, False, True, False]
-
-
-def test_clip_higher_leaves_more_room_upwards():
-    objective, _ = clipped_surrogate(torch.tensor([1.26]).log(), torch.ones(1), 0.2, 0.28)
-    assert objective.item() == pytest.approx(1.26)
-
-
-def test_on_policy_gradient_is_the_policy_gradient():
-    logprobs = torch.tensor([-1.0, -2.0], requires_grad=True)
-    objective, _ = clipped_surrogate(log_ratio(logprobs, None), torch.tensor([0.5, -2.0]), None, None)
-    objective.sum().backward()
-    torch.testing.assert_close(logprobs.grad, torch.tensor([0.5, -2.0]))
+from kinograd.config.algo import Grpo, KLConfig, Rloo
 
 
 @pytest.mark.parametrize(
@@ -83,3 +62,55 @@ def test_policy_loss_with_kl_by_hand():
 def test_cross_entropy_is_the_weighted_likelihood():
     loss, _ = cross_entropy(batch(logprobs=torch.tensor([-1.0, -2.0])))
     assert loss.item() == pytest.approx(0.25 + 1.5)
+
+
+def test_unbiased_kl_is_the_estimate_times_the_ratio():
+    # x = 0.5: k3 = e^0.5 - 1.5 = 0.148721; ratio 2: 0.297443, and its gradient with
+    # respect to log pi is r (k3 + 1 - e^0.5) = 2 (0.148721 - 0.648721) = -1
+    logprobs = torch.tensor([-1.5], dtype=torch.float64, requires_grad=True)
+    ratio = logprobs - (logprobs.detach() - math.log(2))
+    kl = kl_estimate(logprobs, logprobs.detach() + 0.5, "k3", None, ratio)
+    kl.sum().backward()
+    assert kl.item() == pytest.approx(2 * (math.exp(0.5) - 1.5))
+    assert logprobs.grad.item() == pytest.approx(-1.0)
+
+
+def test_unbiased_kl_of_an_older_policys_samples():
+    """Tokens drawn from pi_old: the corrected estimate averages to KL(pi || pi_ref), and so
+    does its gradient; the plain one does not."""
+    logits = torch.tensor([0.1, 0.7, -0.3], dtype=torch.float64, requires_grad=True)
+    old = torch.tensor([0.7, 0.1, 0.2], dtype=torch.float64)
+    ref = torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
+    log_p = logits.log_softmax(0)
+    exact = (log_p.exp() * (log_p - ref.log())).sum()
+    corrected = (old * kl_estimate(log_p, ref.log(), "k3", None, log_p - old.log())).sum()
+    plain = (old * kl_estimate(log_p, ref.log(), "k3", None)).sum()
+    torch.testing.assert_close(corrected, exact)
+    grads = [torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (exact, corrected)]
+    torch.testing.assert_close(grads[1], grads[0])
+    assert abs(plain - exact) > 0.1 * exact
+
+
+def test_kl_in_the_reward_leaves_the_loss_alone():
+    logprobs = torch.tensor([-1.0, -2.0], requires_grad=True)
+    tensors = {"logprobs": logprobs, "advantage": torch.ones(2), "ref": torch.zeros(2)}
+    _, sums = policy_loss(batch(**tensors), Rloo(kl=KLConfig(beta=1.0, place="reward")),
+                          on_policy=True)  # fmt: skip
+    assert "kl" not in sums
+
+
+def test_importance_multiplies_the_objective_but_not_the_kl():
+    logprobs = torch.tensor([-1.0, -2.0], requires_grad=True)
+    loss, sums = policy_loss(
+        batch(
+            logprobs=logprobs,
+            advantage=torch.tensor([1.0, -1.0]),
+            ref=torch.tensor([-1.5, -2.0]),
+            importance=torch.tensor([0.5, 0.0]),
+        ),
+        Grpo(kl=KLConfig(beta=0.1)),
+        on_policy=True,
+    )
+    kl = math.exp(-0.5) + 0.5 - 1
+    assert loss.item() == pytest.approx(-0.25 * (0.5 - 0.1 * kl))
+    assert sums["importance"].item() == pytest.approx(0.25 * 0.5)
