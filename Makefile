@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
 # One process per core, one thread in each; the tests of a file share their fixtures.
-PARALLEL := -n auto --dist loadfile
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 EXTRA := slow or vllm or ray or browser or gpu
 
 help:  ## list these targets
