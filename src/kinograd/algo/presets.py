@@ -112,7 +112,7 @@ def _penalised(group: Group, penalties: Sequence[np.ndarray]) -> Group:
 
 def comparable(group: Group, keep: str) -> bool:
     """Whether dynamic sampling keeps a group: it has right and wrong answers (``correct``;
-    DAPO, arXiv 2503.14476, eq. 11), or rewards that differ (``reward``)."""
+    DAPO, arXiv 2503.14476), or rewards that differ (``reward``)."""
     values = group.correct.astype(float) if keep == "correct" else group.values
     values = values[group.scored]
     return len(values) >= 2 and float(values.max()) > float(values.min())

@@ -55,7 +55,7 @@ def clipped_surrogate(
 def cispo(
     logs: Tensor, logprobs: Tensor, advantages: Tensor, low: float | None, high: float | None
 ) -> tuple[Tensor, Tensor]:
-    """sg(clip(r, 1 - low, 1 + high)) A log pi: CISPO (MiniMax-M1, arXiv 2506.13585, eq. 4-5).
+    """sg(clip(r, 1 - low, 1 + high)) A log pi: CISPO (MiniMax-M1, arXiv 2506.13585).
 
     The weight is clipped, never the token: each keeps its gradient.
     """
@@ -84,7 +84,7 @@ def policy_objective(
     """The recipe's objective, (M,) and (M,).
 
     ``sequence``: the ratio of whole responses, s = exp(mean_t log r_t) (GSPO, Zheng et al.
-    2025, arXiv 2507.18071, eq. 7). ``sequence_token``: sg(s) pi / sg(pi) (same, eq. 14):
+    2025, arXiv 2507.18071). ``sequence_token``: sg(s) pi / sg(pi) (same paper, GSPO-token):
     the same number, but each token's gradient is weighed by its own advantage.
     """
     logs = log_ratio(logprobs, old)

@@ -169,7 +169,7 @@ class Gspo(GroupAlgo):
 
 
 class GspoToken(GroupAlgo):
-    """GSPO-token (same paper, eq. 13-14): advantages may differ between tokens."""
+    """GSPO-token (same paper): advantages may differ between tokens."""
 
     type: Literal["gspo_token"] = "gspo_token"
     objective: Objective = "sequence_token"

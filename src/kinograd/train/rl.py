@@ -103,7 +103,7 @@ def sample(
 ) -> Batch:
     """Scored groups for one update.
 
-    With dynamic sampling (DAPO, arXiv 2503.14476, eq. 11), batches of prompts are drawn
+    With dynamic sampling (DAPO, arXiv 2503.14476), batches of prompts are drawn
     until ``prompts_per_step`` groups have something to compare, or tries run out. Which
     prompts come next depends on the number of batches drawn alone, so a run resumes.
     """
