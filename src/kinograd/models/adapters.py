@@ -13,11 +13,14 @@ import torch
 from torch import nn
 
 from kinograd.config.schema import LoraConfig
+from kinograd.keys import derive_seed
 from kinograd.types import UsageError
 
 
 def add_adapter(model: nn.Module, config: LoraConfig) -> None:
     """Freeze ``model`` and give the language model's linear layers trainable adapters.
+
+    Their random start is the same on every rank and in every run.
 
     Raises:
         UsageError: the language model has no layer of one of the names.
@@ -31,14 +34,16 @@ def add_adapter(model: nn.Module, config: LoraConfig) -> None:
         )
 
     targets = "|".join(config.targets)
-    model.add_adapter(
-        PeftConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,
-            lora_dropout=config.dropout,
-            target_modules=rf".*language_model.*\.({targets})",
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed("adapter"))
+        model.add_adapter(
+            PeftConfig(
+                r=config.rank,
+                lora_alpha=config.alpha,
+                lora_dropout=config.dropout,
+                target_modules=rf".*language_model.*\.({targets})",
+            )
         )
-    )
 
 
 def has_adapter(model: nn.Module) -> bool:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
+from kinograd.models.decoding import Decoding, PrefixDecoding
 from kinograd.models.families.qwen_vl import QwenVL
-from kinograd.models.logprobs import chunk_logits, token_logprobs
+from kinograd.models.logprobs import PartLoss, chunk_logits, fused_loss, token_logprobs
 from kinograd.models.media import Patches
 from kinograd.models.prompt import Prompt
 
@@ -54,6 +55,11 @@ class Prefix:
     def tensors(self) -> list[Tensor]:
         return [*self.kv.keys, *self.kv.values, self.last]
 
+    @property
+    def needs_backward(self) -> bool:
+        """Whether completions' gradients go on into prompt and tower."""
+        return any(t.requires_grad for t in self.tensors())
+
     def select(self, keep: Tensor) -> Prefix:
         """The prompts named by ``keep`` (indices), for compacting a running generation."""
         kv = PrefixKV(
@@ -74,15 +80,21 @@ class PrefixLM(nn.Module):
         dtype: compute type; weights keep theirs (float32 masters under bfloat16).
     """
 
+    shares_prefix = True
+    """Whether prompt and tower run once per group (see models/replicated)."""
+
     def __init__(self, model: nn.Module, family: QwenVL, dtype: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self.family = family
         self.dtype = dtype
-        model.set_attn_implementation({"text_config": NAME, "vision_config": "sdpa"})
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
         """Patches that went through the tower, ever: proof that pixels reach the loss."""
+        self._adopt()
+
+    def _adopt(self) -> None:
+        self.model.set_attn_implementation({"text_config": NAME, "vision_config": "sdpa"})
 
     @property
     def device(self) -> torch.device:
@@ -211,6 +223,31 @@ class PrefixLM(nn.Module):
         return token_logprobs(
             hidden, self.head_weight, completions[valid], temperature=temperature, banned=banned
         )
+
+    def loss(
+        self,
+        prefix: Prefix,
+        completions: Tensor,
+        valid: Tensor,
+        part_loss: PartLoss,
+        *,
+        temperature: float = 1.0,
+        banned: Tensor | None = None,
+    ) -> Tensor:
+        """A loss that sums over tokens, fused into the head; arguments as for ``logprobs``."""
+        hidden = self.suffix(prefix, completions)[valid].to(self.dtype)
+        return fused_loss(
+            hidden,
+            self.head_weight,
+            completions[valid],
+            part_loss,
+            temperature=temperature,
+            banned=banned,
+        )
+
+    def start_decoding(self, prefix: Prefix, g: int, budget: int) -> Decoding:
+        """Begin g rollouts of at most ``budget`` tokens per prompt."""
+        return PrefixDecoding(self, prefix, g, budget)
 
     def decode(self, tokens: Tensor, positions: Tensor, state: DecodeState) -> Tensor:
         """One step of generation: hidden states (R, D) after ``tokens`` (R,)."""

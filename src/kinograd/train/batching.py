@@ -14,6 +14,9 @@ from torch import Tensor
 
 from kinograd.models.prompt import Prompt
 
+TOKEN_FIELDS = ("weight", "row", "advantage", "old", "ref", "importance")
+"""Inputs of the loss that a MicroBatch holds per token, named as in ``algo.loss.TokenBatch``."""
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -108,6 +111,11 @@ class MicroBatch:
     ref: Tensor | None
     importance: Tensor | None
     where: tuple[tuple[int, int] | None, ...]
+
+    def of(self, name: str, tokens: slice) -> Tensor | None:
+        """One of the loss's inputs for some of the tokens."""
+        values = getattr(self, name)
+        return None if values is None else values[tokens]
 
 
 def micro_batches(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor
 from kinograd.algo.loss import TokenBatch
 from kinograd.config.schema import OptimConfig
 from kinograd.models.load import VideoLM
-from kinograd.models.prefix import PrefixLM, backward_prefix
-from kinograd.train.batching import MicroBatch, Task, make_packs, micro_batches
+from kinograd.models.prefix import Prefix, PrefixLM, backward_prefix
+from kinograd.train import parallel
+from kinograd.train.batching import TOKEN_FIELDS, MicroBatch, Task, make_packs, micro_batches
 from kinograd.train.optim import learning_rate, make_optimizer
 from kinograd.types import KinogradError
 
@@ -54,37 +56,68 @@ class Learner:
         self.banned = torch.tensor(banned, device=model.lm.device) if banned else None
         self.updates = 0
 
-    def accumulate(self, tasks: Sequence[Task], loss: Loss) -> dict[str, float]:
+    def accumulate(
+        self, tasks: Sequence[Task], loss: Loss, *, token_local: bool = True
+    ) -> dict[str, float]:
         """Add the gradients of all tasks to the weights' ``.grad``.
 
-        Memory is that of one pack's prompts and one micro-batch of their completions.
+        Memory is that of one pack's prompts and one micro-batch of their completions. Ranks
+        with less work than others repeat some of it with weight zero, so that all make the
+        same calls; sharded gradients are exchanged in the last backward pass only.
+
+        Args:
+            token_local: the loss of a token depends on no other token, so it can be fused
+                into the head.
 
         Returns:
-            The loss's sums over the whole batch.
+            The loss's sums over this rank's batch.
         """
         lm, budget = self.model.lm, self.config.micro_tokens
         sums: dict[str, float] = defaultdict(float)
-        for pack in make_packs(tasks, budget):
-            prefix = lm.prefix([tasks[i].prompt for i in pack.tasks])
+        packs = make_packs(tasks, budget)
+        n_packs = parallel.most(len(packs))
+        for i in range(n_packs):
+            pack = packs[min(i, len(packs) - 1)]
+            micros = list(micro_batches(tasks, pack, budget, lm.device))
+            n_micros = parallel.most(len(micros))
+            parallel.exchange_at(lm, False)
+            prefix = lm.prefix([tasks[t].prompt for t in pack.tasks])
             leaves = prefix.leaves()
-            for micro in micro_batches(tasks, pack, budget, lm.device):
-                logprobs, entropy = self._logprobs(lm, leaves, micro)
-                batch = TokenBatch(
-                    logprobs,
-                    entropy,
-                    micro.weight,
-                    micro.row,
-                    micro.advantage,
-                    micro.old,
-                    micro.ref,
-                    micro.importance,
-                )
-                value, parts = loss(batch)
+            last = i + 1 == n_packs
+            for j in range(n_micros):
+                micro = micros[min(j, len(micros) - 1)]
+                if i >= len(packs) or j >= len(micros):
+                    micro = replace(micro, weight=torch.zeros_like(micro.weight))
+                if last and j + 1 == n_micros and not prefix.needs_backward:
+                    parallel.exchange_at(lm, True)
+                value = self._loss(leaves, micro, loss, token_local, sums)
                 value.backward()
-                for name, part in parts.items():
-                    sums[name] += float(part)
+            if last:
+                parallel.exchange_at(lm, True)
             backward_prefix(prefix, leaves)
         return dict(sums)
+
+    def _loss(
+        self, leaves: Prefix, micro: MicroBatch, loss: Loss, token_local: bool, sums: dict
+    ) -> Tensor:
+        """The loss of one micro-batch, its parts added to ``sums``."""
+
+        def share(logprobs: Tensor, entropy: Tensor, tokens: slice) -> Tensor:
+            batch = TokenBatch(
+                logprobs,
+                entropy,
+                **{name: micro.of(name, tokens) for name in TOKEN_FIELDS},
+            )
+            value, parts = loss(batch)
+            for name, part in parts.items():
+                sums[name] += float(part)
+            return value
+
+        lm = self.model.lm
+        options = {"temperature": self.temperature, "banned": self.banned}
+        if token_local:
+            return lm.loss(leaves, micro.token_ids, micro.valid, share, **options)
+        return share(*lm.logprobs(leaves, micro.token_ids, micro.valid, **options), slice(None))
 
     def score(self, tasks: Sequence[Task], lm: PrefixLM | None = None) -> list[list[np.ndarray]]:
         """Log-probabilities of every completion, float32 (L,), under this or another policy."""
@@ -136,6 +169,7 @@ class Learner:
         """
         trainable = [p for p in self.model.lm.parameters() if p.requires_grad]
         norm = torch.nn.utils.clip_grad_norm_(trainable, self.config.max_grad_norm)
+        norm = parallel.whole(norm)
         if not torch.isfinite(norm):
             raise Diverged(
                 f"the gradient of update {self.updates + 1} is not finite; the run stops before "

@@ -121,6 +121,7 @@ def update(
     algo = recipe.algo
     on_policy = algo.epochs == algo.minibatches == 1
     loss = partial(policy_loss, algo=algo, on_policy=on_policy)
+    local = algo.objective not in ("sequence", "sequence_token")
     sums: dict[str, float] = defaultdict(float)
     figures: dict[str, float] = {"optim/updates": 0.0}
     for epoch in range(algo.epochs):
@@ -129,7 +130,7 @@ def update(
             batch = weighted([tasks[i] for i in sorted(part)], recipe)
             if not batch:
                 continue
-            for name, value in learner.accumulate(batch, loss).items():
+            for name, value in learner.accumulate(batch, loss, token_local=local).items():
                 sums[name] += value
             made = learner.step()
             figures |= {"optim/grad_norm": made["grad_norm"], "optim/lr": made["lr"]}

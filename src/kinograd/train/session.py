@@ -25,8 +25,8 @@ from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train import checkpoint
 from kinograd.train.learner import Learner
 from kinograd.train.monitor import RunFolder
-from kinograd.train.selfcheck import check_learner
 from kinograd.train.reference import Reference, open_reference
+from kinograd.train.selfcheck import check_learner
 from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
 from kinograd.video.cache import ClipStore
 

@@ -178,9 +178,10 @@ SHAPES = [(9, (5, 1, 7, 3)), (9, (2, 2, 6, 4)), (13, (3, 8, 1, 5))]
 
 
 @pytest.mark.parametrize("micro_tokens", [1, 120, 100_000])
-@pytest.mark.parametrize("options", [{"train_vision": True}, {"train_vision": False}])
-def test_gradients_equal_replicated_rows(folder, micro_tokens, options):
-    model = fresh(folder, **options)
+@pytest.mark.parametrize("token_local", [True, False])
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_gradients_equal_replicated_rows(folder, micro_tokens, token_local, train_vision):
+    model = fresh(folder, train_vision=train_vision)
     tasks = make_tasks(model, SHAPES)
     losses = []
     for task in tasks:
@@ -190,7 +191,7 @@ def test_gradients_equal_replicated_rows(folder, micro_tokens, options):
     expected = gradients(model)
     model.lm.zero_grad()
     learner = Learner(model, OptimConfig(micro_tokens=micro_tokens), total_steps=1)
-    sums = learner.accumulate(tasks, reinforce)
+    sums = learner.accumulate(tasks, reinforce, token_local=token_local)
     assert sums["loss"] == pytest.approx(float(sum(losses).detach()), abs=1e-5)
     assert relative(gradients(model), expected) < 1e-5
 
