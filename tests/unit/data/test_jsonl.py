@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinograd.data.jsonl import (
@@ -58,6 +58,7 @@ def written(path: Path, *lines: bytes | dict) -> Path:
     return path
 
 
+@settings(max_examples=40)
 @given(st.lists(examples, max_size=4, unique_by=lambda e: e.id))
 def test_what_is_written_is_read_back(tmp_path_factory, rows: list[Example]) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "rows.jsonl"

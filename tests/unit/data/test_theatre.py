@@ -16,6 +16,7 @@ from kinograd.data.jsonl import read_examples
 from kinograd.data.theatre import FAMILIES, build
 from kinograd.data.theatre.build import compose, film
 from kinograd.data.theatre.families import shell, swap, turn
+from kinograd.data.theatre.film import write_mp4
 from kinograd.data.theatre.play import Play
 from kinograd.keys import generator
 from kinograd.types import Kind, UsageError, VideoSpec
@@ -105,6 +106,15 @@ def test_unknown_family_is_named(tmp_path) -> None:
         build(config(families=["ballet"]), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"splits": {}}, {"families": []}, {"splits": {"../escape": 3}}]
+)
+def test_theatre_without_a_programme_is_refused(tmp_path, changes) -> None:
+    with pytest.raises(UsageError, match=r"must not be empty|a name has letters"):
+        build(config(**changes), tmp_path / "world")
+    assert not (tmp_path / "world").exists()
+
+
 def test_splits_plan_families_and_rationales() -> None:
     split = TheatreSplit(rows=200, families=["order"], rationale_fraction=0.4)
     bare = TheatreSplit(rows=50, rationale_fraction=0.0, terse=False)
@@ -175,6 +185,33 @@ def test_times_of_flashes_do_not_tell_the_answer(family: str) -> None:
         groups = [v for v in by_answer.values() if len(v) > 50]
         errors = [np.std(v) / np.sqrt(len(v)) for v in groups]
         assert not groups or np.ptp([np.mean(v) for v in groups]) < 5 * max(errors)
+
+
+def test_places_of_flashes_do_not_tell_their_order() -> None:
+    """Of three flashes, two that share a quadrant are neighbours as often as chance has it."""
+    adjacent = []
+    for play in plays("order"):
+        places = [e["place"] for e in play.events]
+        pairs = [(i, j) for i in range(len(places)) for j in range(i) if places[i] == places[j]]
+        if len(places) == 3 and len(pairs) == 1:
+            adjacent += [i - j == 1 for i, j in pairs]
+    error = np.sqrt(2 / 9 / len(adjacent))
+    assert np.mean(adjacent) == pytest.approx(2 / 3, abs=3.5 * error)
+
+
+def test_like_flashes_stand_in_different_places() -> None:
+    for play in plays("turn")[:300]:
+        looks = Counter((e["colour"], e["place"]) for e in play.events)
+        repeats = Counter(e["colour"] for e in play.events)
+        assert max(looks.values()) == 1 or max(repeats.values()) > 4
+
+
+def test_no_frame_carries_traces_of_those_before_it(tmp_path) -> None:
+    """Encoded backwards, the same frames come out: the codec gives away no order."""
+    drawn = film(config(), "train", 0, compose(config(), "train", 0)[1], 0)
+    write_mp4(tmp_path / "forth.mp4", drawn)
+    write_mp4(tmp_path / "back.mp4", drawn[::-1])
+    assert (frames_of(tmp_path / "forth.mp4") == frames_of(tmp_path / "back.mp4")[::-1]).all()
 
 
 @pytest.mark.parametrize(

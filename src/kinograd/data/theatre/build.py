@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,7 +34,7 @@ from kinograd.types import (
     UsageError,
 )
 
-_EDITION = 1
+_EDITION = 2
 """Part of the content key: raised whenever the same recipe would give other clips or rows."""
 _CHUNK = 50
 
@@ -134,6 +135,11 @@ def _splits(config: TheatreConfig) -> dict[str, TheatreSplit]:
 
 def _claim(config: TheatreConfig, folder: Path) -> None:
     """Check the recipe, and that the folder is this theatre's or nobody's yet."""
+    for name in config.splits:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UsageError(f"theatre split {name!r}: a name has letters, digits, - and _ only")
+    if not config.splits or not config.families:
+        raise UsageError("theatre.splits and theatre.families must not be empty")
     used = [*config.families, *(f for s in _splits(config).values() for f in s.families or ())]
     unknown = sorted(set(used) - set(FAMILIES))
     if unknown:

@@ -12,9 +12,11 @@ one step of Qwen2.5-VL's temporal position (2 tokens per second)."""
 
 
 def write_mp4(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
-    """Encode uint8 (T, H, W, 3) RGB frames: H.264, yuv420p, CRF 18; replaces ``path``.
+    """Encode uint8 (T, H, W, 3) RGB frames: H.264, yuv420p, QP 18; replaces ``path``.
 
-    One encoder thread: the bytes are the same on every run of one build of x264.
+    Every frame is coded alone, at one quality: predicted frames would carry traces of those
+    before them, and with these the order that some questions ask for. One encoder thread:
+    the bytes are the same on every run of one build of x264.
     """
     import av
 
@@ -24,7 +26,7 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
         stream.width, stream.height = frames.shape[2], frames.shape[1]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"preset": "ultrafast", "crf": "18"}
+        stream.codec_context.options = {"preset": "ultrafast", "qp": "18", "g": "1"}
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())

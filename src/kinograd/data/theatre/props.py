@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,16 +24,20 @@ def flashes(
     looks: Sequence[tuple[str, str]],
     frames: int | None = None,
 ) -> tuple[tuple[Sprite, ...], tuple[dict[str, Any], ...]]:
-    """(shape, colour) after (shape, colour), each alone, each in another quadrant.
+    """(shape, colour) after (shape, colour), each alone in a quadrant.
 
-    Times and places say nothing about the looks. ``frames``: within the first so many.
+    Like looks stand in different quadrants as far as four go. That rule, unlike one about
+    neighbours in time, holds in any order: places and times say nothing about the order.
+    ``frames``: within the first so many.
     """
     length = config.event_frames
     times = np.sort(rng.permutation((frames or config.frames) // length)[: len(looks)]) * length
     sprites, events = [], []
-    place = int(rng.integers(4))
-    for (shape, colour), begin in zip(looks, times.tolist(), strict=True):
-        place = (place + int(rng.integers(1, 4))) % 4
+    free: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for look, begin in zip(looks, times.tolist(), strict=True):
+        shape, colour = look
+        free[look] = free[look] or rng.permutation(4).tolist()
+        place = free[look].pop()
         seen = np.zeros(config.frames, dtype=bool)
         seen[begin : begin + length] = True
         path = still(rng, config, place)
