@@ -83,7 +83,6 @@ class Model:
         Raises:
             ClipError: the clip cannot be decoded; the message names file and reason.
         """
-        from kinograd.models.media import to_patches
         from kinograd.models.prompt import encode
         from kinograd.rewards.extract import answer_span, think_span
         from kinograd.rollout.engine import Request
@@ -92,7 +91,7 @@ class Model:
         medium, clip = self._clip(media, fps)
         kind = Kind.MULTIPLE_CHOICE if options else Kind.FREE_FORM
         example = Example("ask", kind, question, "", (medium,), tuple(options))
-        patches = to_patches(medium.type, clip, self.loaded.geometry)
+        patches = self.loaded.medium(medium.type, clip)
         tokenizer, family = self.loaded.tokenizer, self.loaded.family
         prompt = encode(example, [patches], self.prompt, tokenizer, family)
         sampling = SamplingConfig(max_new_tokens=max_new_tokens, temperature=temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,21 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from kinograd.config.schema import ModelConfig
 from kinograd.models.adapters import add_adapter, has_adapter, merged_state
 from kinograd.models.families import FAMILIES
+from kinograd.models.families.other import OtherVL
 from kinograd.models.families.qwen_vl import QwenVL
+from kinograd.models.media import Frames, Patches
 from kinograd.models.prefix import PrefixLM
-from kinograd.types import UsageError
+from kinograd.models.replicated import ReplicatedLM
+from kinograd.types import Clip, MediaType, UsageError
 from kinograd.video.patches import Geometry
+
+log = logging.getLogger(__name__)
 
 _PROCESSOR_FILES = (
     "preprocessor_config.json",
@@ -44,8 +50,17 @@ class VideoLM:
     """Its local folder."""
 
     @property
-    def family(self) -> QwenVL:
+    def family(self) -> QwenVL | OtherVL:
         return self.lm.family
+
+    @property
+    def shares_prefix(self) -> bool:
+        """Whether a group's prompt runs once; if not, once for each of its completions."""
+        return self.lm.shares_prefix
+
+    def medium(self, type: MediaType, clip: Clip) -> Patches | Frames:
+        """A clip (already under its view) as its prompts hold it."""
+        return self.family.medium(type, clip, self.geometry)
 
     @property
     def end_token(self) -> int:
@@ -94,15 +109,11 @@ def load(config: ModelConfig) -> VideoLM:
 
     Raises:
         UsageError: if the folder holds no whole checkpoint, or one of an unknown
-            architecture; no such device; adapter targets that the model does not have.
+            architecture whose processor cannot be loaded; no such device; adapter targets
+            that the model does not have.
     """
     folder, device = _local_folder(config.path), resolve_device(config.device)
     settings = _part(config.path, lambda: AutoConfig.from_pretrained(folder))
-    if settings.model_type not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise UsageError(
-            f"model.path: {config.path} is a {settings.model_type!r} model; Kinograd knows {known}"
-        )
     transformers_logging.disable_progress_bar()  # Kinograd shows its own
     model, report = _part(
         config.path,
@@ -114,7 +125,7 @@ def load(config: ModelConfig) -> VideoLM:
         raise UsageError(
             f"model.path: {config.path} lacks {len(missing)} of its weights ({missing[0]}, ...)"
         )
-    family = FAMILIES[settings.model_type](settings)
+    family = _family(config.path, folder, settings)
     tokenizer = _part(config.path, lambda: AutoTokenizer.from_pretrained(folder))
     if tokenizer.eos_token_id is None or None in tokenizer.convert_ids_to_tokens(
         list(family.banned_tokens)
@@ -126,9 +137,10 @@ def load(config: ModelConfig) -> VideoLM:
     family.tower(model).requires_grad_(config.train_vision)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    lm = PrefixLM(model, family, getattr(torch, config.dtype))
+    kind = ReplicatedLM if isinstance(family, OtherVL) else PrefixLM
+    lm = kind(model, family, getattr(torch, config.dtype))
     lm.train()
-    return VideoLM(lm, tokenizer, _geometry(folder, family), folder)
+    return VideoLM(lm, tokenizer, family.geometry(_stored(folder)), folder)
 
 
 def _local_folder(path: str) -> str:
@@ -159,22 +171,36 @@ def frozen_copy(lm: PrefixLM) -> PrefixLM:
     """A copy that never changes (KL's reference); shares the tower if that is frozen."""
     tower = lm.family.tower(lm.model)
     memo = {id(tower): tower} if lm.tower_frozen else {}
-    copied = PrefixLM(copy.deepcopy(lm.model, memo), lm.family, lm.dtype)
+    copied = type(lm)(copy.deepcopy(lm.model, memo), lm.family, lm.dtype)
     copied.requires_grad_(False)
     if lm.tower_frozen:
         copied.share_features(lm)
     return copied
 
 
-def _geometry(path: str, family: QwenVL) -> Geometry:
-    """Patch sizes from the model, normalisation from the checkpoint's processor file."""
-    vision = family.config.vision_config
-    file = Path(path) / "preprocessor_config.json"
-    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return Geometry(
-        patch=vision.patch_size,
-        merge=vision.spatial_merge_size,
-        temporal=vision.temporal_patch_size,
-        mean=tuple(stored.get("image_mean", family.pixel_mean)),
-        std=tuple(stored.get("image_std", family.pixel_std)),
+def _stored(folder: str) -> dict[str, Any]:
+    """The checkpoint's image processor file; empty if it has none."""
+    file = Path(folder) / "preprocessor_config.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _family(path: str, folder: str, settings: Any) -> QwenVL | OtherVL:
+    """The adapter of the architecture, or the one that replicates rows and says so."""
+    name = settings.model_type
+    if name in FAMILIES:
+        return FAMILIES[name](settings)
+    try:
+        processor = AutoProcessor.from_pretrained(folder, backend="pil")
+    except (ImportError, OSError, ValueError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"model.path: {path} is a {name!r} model, for which Kinograd needs the checkpoint's "
+            f"own processor, and that cannot be loaded: {reason}"
+        ) from error
+    log.warning(
+        "%s is a %r model, which Kinograd has no adapter for: it runs as replicated rows (prompt "
+        "and pixels again for each completion), and a video is given as single images. Shared "
+        "prefixes: %s",
+        *(path, name, ", ".join(FAMILIES)),
     )
+    return OtherVL(settings, processor, path)

@@ -1,8 +1,9 @@
-"""Clips as a model takes them in: patches, with the time that one temporal patch spans."""
+"""What a model takes in: a clip as patches or as plain frames, and a whole prompt."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -30,6 +31,41 @@ class Patches:
     grid: tuple[int, int, int]
     seconds_per_grid: float
     times: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """One medium for a model whose own processor cuts images up.
+
+    Attributes:
+        pixels: uint8 (T, C, H, W), RGB; T = 1 for an image.
+    """
+
+    type: MediaType
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What the model reads before it answers.
+
+    Attributes:
+        input_ids: int64 (P,), with one token per vision feature of each medium.
+        positions: int64 (3, P), M-RoPE positions.
+        is_media: bool (P,), where vision features replace the token's embedding.
+        media: in the order of their placeholders.
+        inputs: for replicated rows, what the checkpoint's processor made beside the ids.
+    """
+
+    input_ids: np.ndarray
+    positions: np.ndarray
+    is_media: np.ndarray
+    media: tuple[Patches | Frames, ...]
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def next_position(self) -> int:
+        return int(self.positions.max()) + 1
 
 
 def to_patches(type: MediaType, clip: Clip, geometry: Geometry) -> Patches:

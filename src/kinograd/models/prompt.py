@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from kinograd.config.schema import PromptConfig
 from kinograd.models.families.qwen_vl import QwenVL
-from kinograd.models.media import Patches
+from kinograd.models.media import Frames, Patches, Prompt
 from kinograd.types import DataError, Example, Kind, KinogradError
 
 _VIDEO_R1 = (
@@ -61,27 +60,6 @@ class PromptTooLong(KinogradError):
     """A prompt exceeds ``prompt.max_tokens``: refused, because cutting it would cut media."""
 
 
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """What the model reads before it answers.
-
-    Attributes:
-        input_ids: int64 (P,), one token per merged patch of each medium.
-        positions: int64 (3, P), M-RoPE positions.
-        is_media: bool (P,), where vision features replace the token's embedding.
-        media: in the order of their placeholders.
-    """
-
-    input_ids: np.ndarray
-    positions: np.ndarray
-    is_media: np.ndarray
-    media: tuple[Patches, ...]
-
-    @property
-    def next_position(self) -> int:
-        return int(self.positions.max()) + 1
-
-
 def question_text(example: Example, config: PromptConfig) -> str:
     """The user's text: question, options, instruction. Placeholders are still in it."""
     question = example.question
@@ -125,12 +103,12 @@ def messages(example: Example, config: PromptConfig) -> list[dict]:
 
 def encode(
     example: Example,
-    media: Sequence[Patches],
+    media: Sequence[Patches | Frames],
     config: PromptConfig,
     tokenizer,
     family: QwenVL,
 ) -> Prompt:
-    """Token ids and positions of one Example whose media are already patches.
+    """Token ids and positions of one Example whose media are what ``family.medium`` makes.
 
     Raises:
         PromptTooLong: beyond ``config.max_tokens``.
@@ -140,18 +118,14 @@ def encode(
     for token in family.control_tokens(tokenizer):
         if any(token in text for text in words):
             raise DataError(f"example {example.id!r}: its text holds the control token {token}")
-    text = tokenizer.apply_chat_template(
-        messages(example, config), tokenize=False, add_generation_prompt=True
-    )
-    short = tokenizer(text, add_special_tokens=False)["input_ids"]
-    ids = family.expand(short, media, tokenizer)
-    if len(ids) > config.max_tokens:
+    prompt = family.encode(messages(example, config), media, tokenizer)
+    length = len(prompt.input_ids)
+    if length > config.max_tokens:
         raise PromptTooLong(
-            f"example {example.id!r}: its prompt has {len(ids)} tokens, prompt.max_tokens is "
+            f"example {example.id!r}: its prompt has {length} tokens, prompt.max_tokens is "
             f"{config.max_tokens}; lower video.max_frames or video.max_pixels, or raise the limit"
         )
-    is_media = np.isin(ids, [family.image_token, family.video_token])
-    return Prompt(ids, family.positions(ids, media), is_media, tuple(media))
+    return prompt
 
 
 def response_text(example: Example) -> str:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from kinograd.config.schema import PromptConfig
 from kinograd.models.load import VideoLM
-from kinograd.models.media import Patches, to_patches
+from kinograd.models.media import Frames, Patches
 from kinograd.models.prompt import Prompt, PromptTooLong, encode
 from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
 from kinograd.video.cache import ClipStore
@@ -41,7 +41,7 @@ class Reader:
         self.store = store
         self.prompt = prompt
         self.seed = seed
-        self._patches: WeakValueDictionary[tuple, Patches] = WeakValueDictionary()
+        self._patches: WeakValueDictionary[tuple, Patches | Frames] = WeakValueDictionary()
 
     def clips(self, example: Example, view: View = ORDERED, step: int = 0) -> list[Clip]:
         """The frames the model sees, per medium.
@@ -63,7 +63,7 @@ class Reader:
             patches = self._patches.get(key)
             if patches is None:
                 clip = self._view(self.store.get(m), m, example, view, step)
-                patches = to_patches(m.type, clip, self.model.geometry)
+                patches = self.model.medium(m.type, clip)
                 self._patches[key] = patches
             media.append(patches)
         return encode(example, media, self.prompt, self.model.tokenizer, self.model.family)

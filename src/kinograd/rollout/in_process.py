@@ -1,5 +1,5 @@
 """Sample with the learner's own weights: prompt once, its keys and values stored once,
-all rollouts of all groups decoded together by cascade attention.
+all rollouts of all groups decoded together by cascade attention (models/decoding).
 
 Shape legend: N prompts, g rollouts each, R = N x g rows.
 """
@@ -7,7 +7,6 @@ Shape legend: N prompts, g rollouts each, R = N x g rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,21 +14,11 @@ from torch import Tensor
 
 from kinograd.config.schema import InProcess, SamplingConfig
 from kinograd.keys import derive_seed
-from kinograd.models.attention import DecodeState
+from kinograd.models.decoding import Decoding
 from kinograd.models.load import VideoLM
-from kinograd.models.prefix import Prefix
 from kinograd.rollout.engine import Request
 from kinograd.rollout.sampling import draw
 from kinograd.types import Group, Rollout, StopReason
-
-
-@dataclass
-class _Rows:
-    """Rows still running: which prompt they belong to, and their position in the output."""
-
-    index: Tensor  # (N, g) rows of the output arrays
-    prefix: Prefix
-    state: DecodeState
 
 
 class InProcessEngine:
@@ -117,10 +106,11 @@ class InProcessEngine:
         temperature = sampling.temperature or 1.0
         banned = torch.tensor(lm.family.banned_tokens, device=lm.device)
         prefix = lm.prefix([r.prompt for r in requests])
-        rows = _start(prefix, g, budget)
-        hidden = prefix.last.repeat_interleave(g, 0)
+        decoding = lm.start_decoding(prefix, g, budget)
+        rows = torch.arange(len(requests) * g).view(-1, g)  # of the output arrays
+        hidden = decoding.hidden
         for position in range(budget):
-            live = rows.index.flatten().numpy()
+            live = rows.flatten().numpy()
             logits = lm.next_logits(hidden, temperature, banned)
             drawn, logprob = draw(logits, sampling, seeds[live], position)
             running = ~ended[live]
@@ -131,36 +121,22 @@ class InProcessEngine:
             lengths[live[newly]] = position + 1
             if ended[live].all() or position + 1 == budget:
                 return
-            rows, drawn = _compact(rows, drawn, ended)
-            following = rows.prefix.next_position.repeat_interleave(g) + position
-            hidden = lm.decode(drawn, following, rows.state)
+            rows, drawn = _compact(decoding, rows, drawn, ended)
+            hidden = decoding.step(drawn)
 
 
-def _start(prefix: Prefix, g: int, budget: int) -> _Rows:
-    rows = len(prefix.last) * g
+def _compact(
+    decoding: Decoding, rows: Tensor, drawn: Tensor, ended: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Drop prompts whose rollouts have all ended, once a quarter of them have.
 
-    def buffer(x: Tensor) -> Tensor:
-        return x.new_zeros(rows, x.shape[1], budget, x.shape[3])
-
-    state = DecodeState(
-        prefix.kv, [buffer(k) for k in prefix.kv.keys], [buffer(v) for v in prefix.kv.values]
-    )
-    return _Rows(torch.arange(rows).view(-1, g), prefix, state)
-
-
-def _compact(rows: _Rows, drawn: Tensor, ended: np.ndarray) -> tuple[_Rows, Tensor]:
-    """Drop prompts whose rollouts have all ended, once a quarter of them have."""
-    n, g = rows.index.shape
-    alive = ~torch.from_numpy(ended[rows.index.numpy()]).all(1)
-    if int(alive.sum()) > 0.75 * n:
+    Args:
+        rows: (N, g) rows of the output arrays that still run.
+        drawn: (N x g,) their newest tokens.
+    """
+    alive = ~torch.from_numpy(ended[rows.numpy()]).all(1)
+    if int(alive.sum()) > 0.75 * len(rows):
         return rows, drawn
-    keep = alive.nonzero()[:, 0].to(drawn.device)
-    flat = (keep[:, None] * g + torch.arange(g, device=drawn.device)).flatten()
-    prefix = rows.prefix.select(keep)
-    state = DecodeState(
-        prefix.kv,
-        [k[flat] for k in rows.state.keys],
-        [v[flat] for v in rows.state.values],
-        rows.state.filled,
-    )
-    return _Rows(rows.index[keep.cpu()], prefix, state), drawn[flat]
+    keep = alive.nonzero()[:, 0]
+    decoding.select(keep.to(drawn.device))
+    return rows[keep], drawn.view(rows.shape)[keep.to(drawn.device)].flatten()

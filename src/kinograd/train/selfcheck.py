@@ -11,7 +11,6 @@ from torch import Tensor
 
 from kinograd.keys import generator
 from kinograd.models.load import VideoLM
-from kinograd.models.media import Patches, to_patches
 from kinograd.models.prefix import PrefixLM, backward_prefix
 from kinograd.models.prompt import Prompt
 from kinograd.types import Clip, KinogradError, MediaType
@@ -31,7 +30,9 @@ class SelfCheck:
     Attributes:
         logprobs, gradients: distance of the shared-prefix pass from replicated rows,
             relative to the latter; gradients over a few weights near both ends of the model.
-        patches_seen, patches: of one clip, for a group of three completions.
+        patches_seen, patches: by the tower, and those it should have seen, for three
+            completions about one clip: the clip's, or three times its frames where rows
+            are replicated.
         pixel_effect: largest change of a log-probability when the clip turns black.
     """
 
@@ -51,7 +52,7 @@ class SelfCheck:
             if not error <= self.tolerance:
                 out.append(f"{name} differ from plain rows by {error:.2g} (> {self.tolerance:g})")
         if self.patches_seen != self.patches:
-            out.append(f"the tower saw {self.patches_seen} patches of a clip of {self.patches}")
+            out.append(f"the tower saw {self.patches_seen} patches instead of {self.patches}")
         if not self.pixel_effect > 0:
             out.append("a black clip changes nothing: pixels do not reach the loss")
         return out
@@ -93,14 +94,15 @@ def run_check(model: VideoLM) -> SelfCheck:
         _relative([shared], [plain]),
         _relative(shared_grads, plain_grads),
         seen,
-        len(prompt.media[0].pixels),
+        len(prompt.media[0].pixels) * (1 if lm.shares_prefix else len(_LENGTHS)),
         float((shared - dark).abs().max()),
         _TOLERANCE[lm.dtype],
     )
 
 
 def _frames(model: VideoLM, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    side = model.geometry.patch * model.geometry.merge * _CELLS
+    unit = model.geometry.size_factor
+    side = unit * max(_CELLS, 64 // unit)
     frames = rng.integers(0, 256, (_FRAMES, 3, side, side)).astype(np.uint8)
     return frames, np.zeros_like(frames)
 
@@ -113,13 +115,11 @@ def _words(model: VideoLM, n: int) -> np.ndarray:
 
 
 def _prompt(model: VideoLM, frames: np.ndarray, words: np.ndarray) -> Prompt:
-    family = model.family
     clip = Clip(frames, np.arange(len(frames)) / 2, 2.0, 2.0, len(frames) / 2)
-    patches: Patches = to_patches(MediaType.VIDEO, clip, model.geometry)
-    around = [family.vision_start, family.video_token, family.vision_end]
-    ids = family.expand([*words[:4], *around, *words[4:]], [patches], model.tokenizer)
-    is_media = ids == family.video_token
-    return Prompt(ids, family.positions(ids, [patches]), is_media, (patches,))
+    media = [model.medium(MediaType.VIDEO, clip)]
+    content = [{"type": "video"}, {"type": "text", "text": "What happens?"}]
+    turns = [{"role": "user", "content": content}]
+    return model.family.encode(turns, media, model.tokenizer)
 
 
 def _shared(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
@@ -135,19 +135,13 @@ def _shared(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
 
 def _rows(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
     """Log-probs by one plain forward of the whole model per completion."""
-    patches, p = prompt.media[0], len(prompt.input_ids)
+    p = len(prompt.input_ids)
     out = []
     for completion in completions:
-        ids = torch.cat([torch.from_numpy(prompt.input_ids), completion])[None].to(lm.device)
-        tail = (prompt.next_position + torch.arange(len(completion))).expand(3, -1)
-        positions = torch.cat([torch.from_numpy(prompt.positions), tail], 1)[:, None]
+        row = lm.family.row(prompt, completion)
         with lm.autocast():
-            logits = lm.model(
-                input_ids=ids,
-                position_ids=positions.to(lm.device),
-                pixel_values_videos=patches.pixels.to(lm.device),
-                video_grid_thw=torch.tensor([patches.grid], device=lm.device),
-            ).logits[0, p - 1 : -1]
+            row = {name: value.to(lm.device) for name, value in row.items()}
+            logits = lm.model(**row).logits[0, p - 1 : -1]
         rows = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
         out.append(rows.gather(1, completion[:, None].to(lm.device))[:, 0])
     return out, lambda: None

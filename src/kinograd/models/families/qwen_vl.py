@@ -8,14 +8,17 @@ share temporal positions and disagrees with their own ``generate``; see docs/adr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from kinograd.models.media import Patches
+from kinograd.models.media import Patches, Prompt, to_patches
+from kinograd.types import Clip, MediaType
+from kinograd.video.patches import Geometry
 
 
 class QwenVL:
@@ -37,9 +40,46 @@ class QwenVL:
         """Tokens that only a processor may write; sampling them breaks every later step."""
         return (self.image_token, self.video_token, self.vision_start, self.vision_end)
 
+    def medium(self, type: MediaType, clip: Clip, geometry: Geometry) -> Patches:
+        """A clip (already under its view) as prompts hold it."""
+        return to_patches(type, clip, geometry)
+
+    def encode(self, messages: list[dict], media: Sequence[Patches], tokenizer: Any) -> Prompt:
+        """The prompt of chat messages, whose media stand in order."""
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        short = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self.expand(short, media, tokenizer)
+        is_media = np.isin(ids, [self.image_token, self.video_token])
+        return Prompt(ids, self.positions(ids, media), is_media, tuple(media))
+
+    def row(self, prompt: Prompt, completion: Tensor) -> dict[str, Tensor]:
+        """Arguments of transformers' own forward for one whole row, prompt and completion."""
+        tail = prompt.next_position + torch.arange(len(completion))
+        positions = torch.cat([torch.from_numpy(prompt.positions), tail.expand(3, -1)], 1)
+        ids = torch.cat([torch.from_numpy(prompt.input_ids), completion])
+        row = {"input_ids": ids[None], "position_ids": positions[:, None]}
+        for type, name in ((MediaType.IMAGE, "image"), (MediaType.VIDEO, "video")):
+            media = [m for m in prompt.media if m.type is type]
+            if media:
+                pixels = "pixel_values" + ("_videos" if name == "video" else "")
+                row[pixels] = torch.cat([m.pixels for m in media])
+                row[f"{name}_grid_thw"] = torch.tensor([m.grid for m in media])
+        return row
+
     def control_tokens(self, tokenizer) -> list[str]:
         """Texts that the tokenizer would read as control tokens."""
         return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
+
+    def geometry(self, stored: Mapping[str, Any]) -> Geometry:
+        """Patch sizes from the model, normalisation from the checkpoint's processor file."""
+        vision = self.config.vision_config
+        return Geometry(
+            patch=vision.patch_size,
+            merge=vision.spatial_merge_size,
+            temporal=vision.temporal_patch_size,
+            mean=tuple(stored.get("image_mean", self.pixel_mean)),
+            std=tuple(stored.get("image_std", self.pixel_std)),
+        )
 
     def time_step(self, patches: Patches) -> float:
         """Temporal positions per temporal patch."""

@@ -1,0 +1,107 @@
+"""Any other image-text model of transformers, through its own processor.
+
+Prompt, placeholders and pixels are whatever the checkpoint's processor makes. A video is
+given as its frames, one image each: video processors need torchvision, which cannot be
+imported beside every build of torch, and many of these models have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinograd.models.media import Frames, Prompt
+from kinograd.types import Clip, MediaType, UsageError
+from kinograd.video.patches import Geometry
+
+_PLACEHOLDERS = (
+    *("image_token_id", "image_token_index", "video_token_id", "video_token_index"),
+    *("boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index", "audio_token_id"),
+)
+
+
+class OtherVL:
+    """Adapter of a model that Kinograd has no adapter for.
+
+    Raises:
+        UsageError: no chat template, or no image placeholder to keep samplers from.
+    """
+
+    def __init__(self, config: Any, processor: Any, path: str) -> None:
+        self.config = config
+        self.processor = processor
+        ids = [getattr(config, name, None) for name in _PLACEHOLDERS]
+        self.banned_tokens = tuple(dict.fromkeys(i for i in ids if isinstance(i, int)))
+        """Tokens that only the processor may write."""
+        if not self.banned_tokens:
+            raise UsageError(f"model.path: {path} names no image token in its config.json")
+        if getattr(processor, "chat_template", None) is None:
+            raise UsageError(f"model.path: the processor of {path} has no chat template")
+
+    def control_tokens(self, tokenizer: Any) -> list[str]:
+        """Texts that the tokenizer would read as control tokens."""
+        return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
+
+    def geometry(self, stored: Mapping[str, Any]) -> Geometry:
+        """Frames of any size: the processor resizes and normalises them."""
+        return Geometry(patch=1, merge=1, temporal=1, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    def medium(self, type: MediaType, clip: Clip, geometry: Geometry) -> Frames:
+        """A clip (already under its view) as prompts hold it."""
+        return Frames(type, clip.frames)
+
+    def encode(self, messages: list[dict], media: Sequence[Frames], tokenizer: Any) -> Prompt:
+        """The prompt of chat messages, whose media stand in order."""
+        shown = iter(media)
+        turns = []
+        for message in messages:
+            content = message["content"]
+            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            turns.append({"role": message["role"], "content": _as_images(parts, shown)})
+        made = self.processor.apply_chat_template(
+            turns, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
+        ids = made.pop("input_ids")[0].numpy()
+        made.pop("attention_mask", None)
+        positions = np.broadcast_to(np.arange(len(ids)), (3, len(ids)))
+        return Prompt(ids, positions, np.isin(ids, self.banned_tokens), tuple(media), dict(made))
+
+    def row(self, prompt: Prompt, completion: Tensor) -> dict[str, Tensor]:
+        """Arguments of transformers' own forward for one whole row, prompt and completion."""
+        p, c = len(prompt.input_ids), len(completion)
+        row = {"input_ids": torch.cat([torch.from_numpy(prompt.input_ids), completion.cpu()])[None]}
+        for name, value in prompt.inputs.items():
+            if value.shape == (1, p):  # per token, such as its type: completions are text, 0
+                value = torch.cat([value, value.new_zeros(1, c)], 1)
+            row[name] = value
+        return row | {"attention_mask": torch.ones(1, p + c, dtype=torch.long)}
+
+    @staticmethod
+    def tower(model: nn.Module) -> nn.Module:
+        """The vision encoder; what connects it to the language model is not part of it.
+
+        Raises:
+            UsageError: the model has no encoder of its own for images.
+        """
+        tower = model.get_encoder(modality="image")  # type: ignore[operator]
+        if tower is model or tower is model.base_model:
+            name = type(model).__name__
+            raise UsageError(f"model.path: {name} has no vision tower that Kinograd could find")
+        return tower
+
+
+def _as_images(parts: Sequence[Mapping[str, Any]], shown: Any) -> list[dict]:
+    from PIL import Image
+
+    out: list[dict] = []
+    for part in parts:
+        if part["type"] == "text":
+            out.append(dict(part))
+        else:
+            frames = next(shown).pixels.transpose(0, 2, 3, 1)
+            out += [{"type": "image", "image": Image.fromarray(frame)} for frame in frames]
+    return out

@@ -1,0 +1,142 @@
+"""Models that Kinograd has no adapter for: every completion is one whole plain row.
+
+Prompt and pixels run again for each completion, so a group costs G times its prompt. The
+rows are transformers' own forward; only the head is Kinograd's. To bound memory, a row
+keeps no activations: its backward pass runs it once more.
+
+Shape legend: N prompts, g completions each, C padded length, R = N x g, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from kinograd.models.decoding import Decoding
+from kinograd.models.prefix import PrefixLM
+from kinograd.models.prompt import Prompt
+from kinograd.types import UsageError
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Stands where ``Prefix`` stands. Nothing is shared, so nothing is left to run backward."""
+
+    prompts: tuple[Prompt, ...]
+    needs_backward = False
+
+    def leaves(self) -> Prompts:
+        return self
+
+    def tensors(self) -> list[Tensor]:
+        return []
+
+
+class ReplicatedLM(PrefixLM):
+    """The methods of PrefixLM over replicated rows, so that no caller has to know."""
+
+    shares_prefix = False
+
+    def _adopt(self) -> None:
+        """Take the model as it is, if hidden states times output embedding are its logits.
+
+        Raises:
+            UsageError: its head does more (a bias, a scale, a soft cap).
+        """
+        training = self.model.training
+        self.model.eval()
+        ids = torch.tensor([[i for i in range(16) if i not in self.family.banned_tokens]])
+        ids = ids.to(self.device)
+        with torch.no_grad():
+            logits = self.model(input_ids=ids, use_cache=False).logits
+            hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        self.model.train(training)
+        if not torch.allclose(hidden @ self.head_weight.t(), logits, rtol=1e-3, atol=1e-4):
+            raise UsageError(
+                f"model.path: the head of a {self.model.config.model_type!r} model is more than "
+                "one matrix product, and Kinograd's log-probabilities would not be its own"
+            )
+
+    def prefix(self, prompts: Sequence[Prompt]) -> Prompts:  # type: ignore[override]
+        return Prompts(tuple(prompts))
+
+    def suffix(self, prefix: Prompts, completions: Tensor) -> Tensor:  # type: ignore[override]
+        """Hidden states (N, g, C, D) that predict ``completions`` (N, g, C), right-padded."""
+        groups = zip(prefix.prompts, completions, strict=True)
+        return torch.stack([torch.stack([self._row(p, c) for c in rows]) for p, rows in groups])
+
+    def _row(self, prompt: Prompt, completion: Tensor) -> Tensor:
+        self.patches_seen += sum(len(m.pixels) for m in prompt.media)
+        if torch.is_grad_enabled():
+            return checkpoint(self._forward, prompt, completion, use_reentrant=False)
+        return self._forward(prompt, completion)
+
+    def _forward(self, prompt: Prompt, completion: Tensor) -> Tensor:
+        """(C, D) for one row; the last token predicts nothing that is asked for."""
+        return self._plain(prompt, completion[:-1], use_cache=False).last_hidden_state[
+            0, len(prompt.input_ids) - 1 :
+        ]
+
+    def _plain(self, prompt: Prompt, completion: Tensor, **options: Any) -> Any:
+        row = self.family.row(prompt, completion)
+        with self.autocast():
+            return self.model.base_model(
+                **{name: value.to(self.device) for name, value in row.items()}, **options
+            )
+
+    def start_decoding(self, prefix: Prompts, g: int, budget: int) -> Decoding:  # type: ignore[override]
+        return _Rows(self, prefix, g)
+
+    def prefill(self, prompt: Prompt, g: int) -> tuple[Tensor, _Run]:
+        """Hidden states (g, D) after the prompt, and the state of its g rows."""
+        self.patches_seen += sum(len(m.pixels) for m in prompt.media)
+        out = self._plain(prompt, torch.empty(0, dtype=torch.long), use_cache=True)
+        out.past_key_values.batch_repeat_interleave(g)
+        deltas = getattr(self.model.base_model, "rope_deltas", None)
+        run = _Run(out.past_key_values, len(prompt.input_ids), deltas)
+        return out.last_hidden_state[:, -1].expand(g, -1), run
+
+    def decode(self, tokens: Tensor, run: _Run) -> Tensor:  # type: ignore[override]
+        """One step of one prompt's rows: hidden states (g, D) after ``tokens`` (g,)."""
+        base = self.model.base_model
+        if run.rope_deltas is not None:  # M-RoPE models keep it from the last prompt they saw
+            base.rope_deltas = run.rope_deltas
+        run.length += 1
+        mask = torch.ones(len(tokens), run.length, dtype=torch.long, device=self.device)
+        with self.autocast():
+            return base(
+                input_ids=tokens[:, None],
+                attention_mask=mask,
+                past_key_values=run.cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+
+
+@dataclass
+class _Run:
+    """The g rows of one prompt: transformers' cache, tokens so far, M-RoPE's offset."""
+
+    cache: Any
+    length: int
+    rope_deltas: Tensor | None
+
+
+class _Rows:
+    """Decoding with each prompt's rows in a cache of their own."""
+
+    def __init__(self, lm: ReplicatedLM, prefix: Prompts, g: int) -> None:
+        self.lm, self.g = lm, g
+        hidden, runs = zip(*(lm.prefill(p, g) for p in prefix.prompts), strict=True)
+        self.hidden, self.runs = torch.cat(hidden), list(runs)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        parts = zip(tokens.split(self.g), self.runs, strict=True)
+        return torch.cat([self.lm.decode(part, run) for part, run in parts])
+
+    def select(self, keep: Tensor) -> None:
+        self.runs = [self.runs[i] for i in keep.tolist()]
