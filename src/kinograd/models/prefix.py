@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
 from kinograd.models.decoding import Decoding, PrefixDecoding
-from kinograd.models.decoding import Decoding, PrefixDecoding
 from kinograd.models.families.qwen_vl import QwenVL
 from kinograd.models.logprobs import PartLoss, chunk_logits, fused_loss, token_logprobs
 from kinograd.models.media import Patches
@@ -84,9 +83,6 @@ class PrefixLM(nn.Module):
     shares_prefix = True
     """Whether prompt and tower run once per group (see models/replicated)."""
 
-    shares_prefix = True
-    """Whether prompt and tower run once per group (see models/replicated)."""
-
     def __init__(self, model: nn.Module, family: QwenVL, dtype: torch.dtype) -> None:
         super().__init__()
         self.model = model
@@ -95,10 +91,6 @@ class PrefixLM(nn.Module):
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
         """Patches that went through the tower, ever: proof that pixels reach the loss."""
-        self._adopt()
-
-    def _adopt(self) -> None:
-        self.model.set_attn_implementation({"text_config": NAME, "vision_config": "sdpa"})
         self._adopt()
 
     def _adopt(self) -> None:
@@ -252,10 +244,6 @@ class PrefixLM(nn.Module):
             temperature=temperature,
             banned=banned,
         )
-
-    def start_decoding(self, prefix: Prefix, g: int, budget: int) -> Decoding:
-        """Begin g rollouts of at most ``budget`` tokens per prompt."""
-        return PrefixDecoding(self, prefix, g, budget)
 
     def start_decoding(self, prefix: Prefix, g: int, budget: int) -> Decoding:
         """Begin g rollouts of at most ``budget`` tokens per prompt."""
