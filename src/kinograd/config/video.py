@@ -51,7 +51,7 @@ class VideoConfig(Section):
     """Where decoded clips are kept; null keeps them in memory for the run only."""
     cache_gb: Annotated[float, Field(gt=0)] = 20.0
     cache_frames: Literal["raw", "jpeg"] = "raw"
-    """``jpeg`` is an eighth of the size and not exact (quality 95)."""
+    """``jpeg`` is roughly a tenth of the size, not exact (quality 95)."""
     memory_gb: Annotated[float, Field(gt=0)] = 2.0
     """Decoded clips held in memory where there is no ``cache_dir``."""
 

@@ -47,7 +47,7 @@ class DiskCache:
     """Clips by key in a folder of at most ``budget`` bytes (and a little while writing).
 
     Args:
-        jpeg: store frames as JPEG: an eighth of the bytes, not exact.
+        jpeg: store frames as JPEG: roughly a tenth of the bytes, not exact.
         claim_s: age at which a claim counts as abandoned.
     """
 
