@@ -209,6 +209,7 @@ _STAGES: dict[str, dict[str, Any]] = {
     "sft": {"sft": {"steps": 3, "batch_size": 4}},
     "rl": {
         "rl": {"steps": 2, "prompts_per_step": 3, "group_size": 4},
+        "algo": {"type": "grpo"},
         "sampling": {"max_new_tokens": 10},
     },
     "eval": {"eval": {"sampling": {"max_new_tokens": 10, "temperature": 0.0}}},
