@@ -36,11 +36,16 @@ from typing import Any
 import numpy as np
 import torch
 from rl_step_rows import ROWS, grpo_loss, replicated_generate
-from torch import Tensor
 
 from kinograd.algo.loss import policy_loss
-from kinograd.config.schema import Grpo, InProcess, KLConfig, ModelConfig, OptimConfig
-from kinograd.config.schema import SamplingConfig
+from kinograd.config.schema import (
+    Grpo,
+    InProcess,
+    KLConfig,
+    ModelConfig,
+    OptimConfig,
+    SamplingConfig,
+)
 from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Patches
 from kinograd.models.prefix import PrefixLM
@@ -286,7 +291,7 @@ def main() -> None:
         print("scaling", setting, flush=True)
         ways_here = ["video_r1", "kinograd"] if setting[1] < 4096 else ["tower_once", "kinograd"]
         scaling.append(
-            dict(zip("size V G C".split(), setting, strict=True))
+            dict(zip(["size", "V", "G", "C"], setting, strict=True))
             | {"ways": step_costs(Point(*setting), ways_here)}
         )
 

@@ -6,7 +6,6 @@ completion, right-padded, pixels repeated for each.
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor, nn
 

@@ -13,11 +13,41 @@ from pathlib import Path
 import numpy as np
 
 
+def _rows(images: int):
+    """Two equal prompts with random pictures of 448 x 224 pixels, 128 tokens each."""
+    from datasets import Dataset
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    pictures = [
+        Image.fromarray(rng.integers(0, 255, (224, 448, 3), dtype=np.uint8)) for _ in range(images)
+    ]
+    text = [{"role": "user", "content": "which colour comes first " * 6}]
+    return Dataset.from_list([{"prompt": text, "images": pictures}] * 2)
+
+
+def _config(folder: str, g: int, c: int, beta: float):
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=folder,
+        per_device_train_batch_size=g,
+        num_generations=g,
+        max_completion_length=c,
+        beta=beta,
+        max_steps=2,
+        learning_rate=1e-9,
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        save_strategy="no",
+        generation_kwargs={"min_new_tokens": c},
+    )
+
+
 def trl_step_seconds(size: str, v: int, g: int, c: int, beta: float) -> float:
     """Seconds of the second optimizer step (the first one warms up)."""
     import torch
-    from datasets import Dataset
-    from PIL import Image
     from transformers import (
         AutoTokenizer,
         ProcessorMixin,
@@ -28,7 +58,7 @@ def trl_step_seconds(size: str, v: int, g: int, c: int, beta: float) -> float:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
         Qwen2VLImageProcessorPil,
     )
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     from kinograd.models.tiny import make_tiny
 
@@ -55,8 +85,6 @@ def trl_step_seconds(size: str, v: int, g: int, c: int, beta: float) -> float:
         def on_step_end(self, *_, **__):
             self.seconds.append(time.perf_counter() - self.began)
 
-    images = v // 128
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         make_tiny(Path(folder) / "model", size)
         tokenizer = AutoTokenizer.from_pretrained(f"{folder}/model")
@@ -69,33 +97,12 @@ def trl_step_seconds(size: str, v: int, g: int, c: int, beta: float) -> float:
             tokenizer,
             chat_template=tokenizer.chat_template,
         )
-        pictures = [
-            Image.fromarray(rng.integers(0, 255, (224, 448, 3), dtype=np.uint8))
-            for _ in range(images)
-        ]
-        text = [{"role": "user", "content": "which colour comes first " * 6}]
-        rows = Dataset.from_list([{"prompt": text, "images": pictures}] * 2)
-        config = GRPOConfig(
-            output_dir=f"{folder}/out",
-            per_device_train_batch_size=g,
-            num_generations=g,
-            max_completion_length=c,
-            beta=beta,
-            max_steps=2,
-            learning_rate=1e-9,
-            use_cpu=True,
-            bf16=False,
-            report_to=[],
-            save_strategy="no",
-            logging_steps=1,
-            generation_kwargs={"min_new_tokens": c},
-        )
         clock = Clock()
         GRPOTrainer(
             model=model,
             reward_funcs=lambda completions, **_: [float(i) for i in range(len(completions))],
-            args=config,
-            train_dataset=rows,
+            args=_config(f"{folder}/out", g, c, beta),
+            train_dataset=_rows(v // 128),
             processing_class=processor,
             callbacks=[clock],
         ).train()

@@ -66,14 +66,18 @@ class DecodeState:
 def attend(
     query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part."""
+    """Attention output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part.
+
+    A query that sees no key of this part gets zeros and -inf.
+    """
     if query.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
-    scores = _scores(query, key, scale, causal, mask)
-    lse = scores.logsumexp(-1)
-    return torch.exp(scores - lse[..., None]).to(value.dtype) @ value, lse
+        if mask is not None and mask.shape[2] > 1:  # the kernel says 0 where nothing is seen
+            lse = lse.masked_fill(torch.isneginf(mask).all(-1), float("-inf"))
+        return out, lse
+    return dense_attend(query, key, value, scale, causal, mask)
 
 
 def attend_backward(
@@ -92,7 +96,21 @@ def attend_backward(
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale
         )
-    weights = torch.exp(_scores(query, key, scale, causal, mask) - lse[..., None])
+    return dense_backward(grad, query, key, value, out, lse, scale, causal, mask)
+
+
+def dense_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor]:
+    """``attend`` with the whole matrix of scores: any device, and the tests' oracle."""
+    scores = _scores(query, key, scale, causal, mask)
+    lse = scores.logsumexp(-1)
+    weights = torch.exp(scores - lse.nan_to_num(neginf=0.0)[..., None])
+    return weights.to(value.dtype) @ value, lse
+
+
+def dense_backward(grad, query, key, value, out, lse, scale, causal, mask):
+    """``attend_backward`` with the whole matrix of scores."""
+    finite = lse.nan_to_num(neginf=0.0)[..., None]
+    weights = torch.exp(_scores(query, key, scale, causal, mask) - finite)
     grad_weights = grad.to(weights.dtype) @ value.to(weights.dtype).transpose(-1, -2)
     delta = (grad.to(weights.dtype) * out.to(weights.dtype)).sum(-1, keepdim=True)
     grad_scores = (weights * (grad_weights - delta) * scale).to(query.dtype)
@@ -133,7 +151,7 @@ class CascadeAttention(torch.autograd.Function):
     """Completions' attention over shared prompt and own past, with exact gradients."""
 
     @staticmethod
-    def forward(ctx, query, key, value, prefix_key, prefix_value, mask, scale):
+    def forward(ctx, query, key, value, prefix_key, prefix_value, mask, own_mask, scale):
         rows, heads, length, _ = query.shape
         n_prompts, kv_heads = prefix_key.shape[:2]
         groups = heads // kv_heads
@@ -143,19 +161,24 @@ class CascadeAttention(torch.autograd.Function):
         out_p = _unfold(out_p, rows, heads, length)
         lse_p = _unfold(lse_p[..., None], rows, heads, length)[..., 0]
         out_s, lse_s = attend(
-            query, repeat_kv(key, groups), repeat_kv(value, groups), scale, True, None
+            query,
+            repeat_kv(key, groups),
+            repeat_kv(value, groups),
+            scale,
+            own_mask is None,
+            own_mask,
         )
         lse = torch.logaddexp(lse_p, lse_s)
         out = out_p * (lse_p - lse).exp()[..., None] + out_s * (lse_s - lse).exp()[..., None]
         out = out.to(query.dtype).contiguous()
-        ctx.save_for_backward(query, key, value, prefix_key, prefix_value, mask, out, lse)
+        ctx.save_for_backward(query, key, value, prefix_key, prefix_value, mask, own_mask, out, lse)
         ctx.scale = scale
         return out
 
     @staticmethod
     def backward(ctx, *grads):
         (grad,) = grads
-        query, key, value, prefix_key, prefix_value, mask, out, lse = ctx.saved_tensors
+        query, key, value, prefix_key, prefix_value, mask, own_mask, out, lse = ctx.saved_tensors
         rows, heads, length, _ = query.shape
         n_prompts, kv_heads = prefix_key.shape[:2]
         groups = heads // kv_heads
@@ -183,35 +206,67 @@ class CascadeAttention(torch.autograd.Function):
             out,
             lse,
             ctx.scale,
-            True,
-            None,
+            own_mask is None,
+            own_mask,
         )
         own_k, own_v = (
             x.reshape(rows, kv_heads, groups, length, -1).sum(2) for x in (own_k, own_v)
         )
         grad_q = _unfold(grad_q, rows, heads, length) + own_q
-        return grad_q, own_k, own_v, grad_pk, grad_pv, None, None
+        return grad_q, own_k, own_v, grad_pk, grad_pv, None, None, None
 
 
-def decode_attention(query: Tensor, layer: int, state: DecodeState, scale: float) -> Tensor:
+def _window_masks(
+    prefix: PrefixKV, layer: int, window: int, steps: Tensor, past: Tensor, copies: int
+) -> tuple[Tensor, Tensor]:
+    """Additive masks of a sliding-window layer, against the prompt and against own tokens.
+
+    Args:
+        window: how many tokens a query sees, itself included.
+        steps: (C,) places of the queries in their completions.
+        past: (J,) places of the keys in the completions.
+        copies: queries that share a prompt and a step, see ``_fold``.
+
+    Returns:
+        (N, 1, copies * C, P), and (1, 1, C, J), which is causal too.
+    """
+    key = prefix.keys[layer]
+    n, length = key.shape[0], key.shape[2]
+    places = torch.arange(length, device=key.device)
+    if prefix.mask is None:
+        lengths = torch.full((n,), length, device=key.device)
+    else:
+        lengths = (prefix.mask[:, 0, 0] == 0).sum(-1)
+    ahead = lengths[:, None] + steps - places[:, None, None]  # (P, N, C)
+    seen = (ahead < window) & (places[:, None, None] < lengths[:, None])
+    hidden = torch.tensor(float("-inf"), dtype=key.dtype, device=key.device)
+    prompt = torch.where(seen.permute(1, 2, 0)[:, None], 0.0, hidden).to(key.dtype)
+    gap = steps[:, None] - past
+    own = torch.where((gap >= 0) & (gap < window), 0.0, hidden).to(key.dtype)
+    return prompt.repeat(1, 1, copies, 1), own[None, None]
+
+
+def decode_attention(
+    query: Tensor, layer: int, state: DecodeState, scale: float, window: int | None
+) -> Tensor:
     """One new token per row: (R, H, 1, d) against the prompt and the row's own past."""
     rows, heads, _, _ = query.shape
     prefix_key, prefix_value = state.prefix.keys[layer], state.prefix.values[layer]
     n_prompts, kv_heads = prefix_key.shape[:2]
+    n = state.filled + 1
+    mask, own_mask = state.prefix.mask, None
+    if window is not None:
+        places = torch.arange(n, device=query.device)
+        copies = heads // kv_heads * rows // n_prompts
+        mask, own_mask = _window_masks(state.prefix, layer, window, places[-1:], places, copies)
     out_p, lse_p = attend(
-        _fold(query, n_prompts, kv_heads),
-        prefix_key,
-        prefix_value,
-        scale,
-        False,
-        state.prefix.mask,
+        _fold(query, n_prompts, kv_heads), prefix_key, prefix_value, scale, False, mask
     )
     out_p = _unfold(out_p, rows, heads, 1)
     lse_p = _unfold(lse_p[..., None], rows, heads, 1)
-    n = state.filled + 1
     own = query.view(rows, kv_heads, heads // kv_heads, -1)  # one token: nothing is causal
     out_s, lse_s = attend(
-        own, state.keys[layer][:, :, :n], state.values[layer][:, :, :n], scale, False, None
+        own, state.keys[layer][:, :, :n], state.values[layer][:, :, :n], scale, False, own_mask
     )
     out_s, lse_s = out_s.reshape(rows, heads, 1, -1), lse_s.reshape(rows, heads, 1, 1)
     weight = torch.sigmoid(lse_p - lse_s).to(out_s.dtype)
@@ -222,24 +277,33 @@ def shared_attention(
     module, query, key, value, attention_mask, scaling=None, shared=None, **kwargs
 ):
     """The attention function that transformers calls in every text layer."""
-    if getattr(module, "sliding_window", None) is not None and shared is not None:
-        raise NotImplementedError("shared-prefix attention has no sliding-window layers yet")
+    window = getattr(module, "sliding_window", None)
     layer = module.layer_idx
     # Under autocast the rotation leaves queries and keys in float32, values in bfloat16.
     query, key = query.to(value.dtype), key.to(value.dtype)
     if isinstance(shared, PrefixKV):
+        mask, own_mask = shared.mask, None
+        prefix_key, prefix_value = shared.keys[layer], shared.values[layer]
+        if window is not None:
+            copies = query.shape[1] // key.shape[1] * query.shape[0] // prefix_key.shape[0]
+            steps = torch.arange(query.shape[2], device=query.device)
+            mask, own_mask = _window_masks(shared, layer, window, steps, steps, copies)
         out = CascadeAttention.apply(
-            query, key, value, shared.keys[layer], shared.values[layer], shared.mask, scaling
+            query, key, value, prefix_key, prefix_value, mask, own_mask, scaling
         )
         return out.transpose(1, 2), None
     if isinstance(shared, DecodeState):
         shared.keys[layer][:, :, shared.filled] = key[:, :, 0]
         shared.values[layer][:, :, shared.filled] = value[:, :, 0]
-        return decode_attention(query, layer, shared, scaling).transpose(1, 2), None
+        return decode_attention(query, layer, shared, scaling, window).transpose(1, 2), None
     if isinstance(shared, PrefixCapture):
         shared.keys.setdefault(layer, key)
         shared.values.setdefault(layer, value)
         attention_mask = None  # right-padded and causal: no real token sees the padding
+        if window is not None:
+            places = torch.arange(query.shape[2], device=query.device)
+            gap = places[:, None] - places
+            attention_mask = ((gap >= 0) & (gap < window))[None, None]
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **kwargs
     )

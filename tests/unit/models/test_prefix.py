@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -196,6 +199,42 @@ def test_gradients_equal_replicated_rows(folder, micro_tokens, token_local, trai
     assert relative(gradients(model), expected) < 1e-5
 
 
+@pytest.fixture(scope="module")
+def sliding(folder, tmp_path_factory):
+    """The tiny model with a window of six tokens in its last two layers."""
+    path = tmp_path_factory.mktemp("sliding")
+    shutil.copytree(folder, path, dirs_exist_ok=True)
+    config = json.loads((path / "config.json").read_text())
+    config["text_config"] |= {"use_sliding_window": True, "sliding_window": 6}
+    config["text_config"] |= {"max_window_layers": 1}
+    config["text_config"].pop("layer_types", None)
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+def test_sliding_window_layers_equal_replicated_rows(sliding):
+    model = fresh(sliding, train_vision=True)
+    layers = model.family.language_model(model.lm.model).layers
+    assert [x.self_attn.sliding_window for x in layers] == [None, 6, 6]
+    tasks = make_tasks(model, SHAPES)
+    loss = sum(
+        -(torch.from_numpy(c.weight * c.advantage) * logp).sum()
+        for task in tasks
+        for c, logp in zip(task.completions, replicated(model, task), strict=True)
+    )
+    loss.backward()
+    expected = gradients(model)
+    model.lm.zero_grad()
+    Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
+    assert relative(gradients(model), expected) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["folder", "sliding"])
+def test_rollout_logprobs_are_the_learners(kind, request):
+    model = fresh(request.getfixturevalue(kind))
+    check_rollout_logprobs(model)
+
+
 def test_gradient_checkpointing_changes_nothing(folder):
     plain = fresh(folder, train_vision=True)
     tasks = make_tasks(plain, SHAPES)
@@ -270,8 +309,7 @@ def example(name: str) -> Example:
     return Example(name, Kind.FREE_FORM, "what?", "x", ())
 
 
-def test_rollout_logprobs_are_the_learners(folder):
-    model = fresh(folder)
+def check_rollout_logprobs(model: VideoLM) -> None:
     requests = [
         Request(example(str(i)), ORDERED, make_prompt(model, i, text=7 + i), 4) for i in range(5)
     ]
