@@ -65,9 +65,10 @@ def test_shuffling_temporal_patches_permutes_the_patches(frames):
     assert torch.equal(shuffled.view(t, h * w, -1), plain.view(t, h * w, -1)[order])
 
 
-def test_reversed_blank_and_masked():
+def test_reversed_flipped_blank_and_masked():
     c = clip()
     assert np.array_equal(apply_view(c, View(ViewKind.REVERSED)).frames, c.frames[::-1])
+    assert np.array_equal(apply_view(c, View(ViewKind.FLIPPED)).frames, c.frames[..., ::-1])
     assert not apply_view(c, View(ViewKind.BLANK)).frames.any()
     masked = apply_view(c, View(ViewKind.MASKED, intervals=((0.5, 1.5), (3.0, 3.1))))
     assert [i for i, f in enumerate(masked.frames) if not f.any()] == [1, 2, 6]

@@ -1,0 +1,110 @@
+"""Scored groups to tasks, tasks to weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinograd.algo.presets import Advantages
+from kinograd.models.prompt import Prompt
+from kinograd.train.batching import Completion, Task
+from kinograd.train.policy import Sample, make_task, make_tasks, weighted
+from kinograd.types import ORDERED, Example, Group, Kind, Rollout, StopReason
+
+PROMPT = Prompt(np.zeros(1, np.int64), np.zeros((3, 1), np.int64), np.zeros(1, bool), ())
+
+
+def group(*lengths: int, twin: Group | None = None) -> Group:
+    rollouts = tuple(
+        Rollout(np.arange(n), np.full(n, -1.0, np.float32), "", StopReason.END) for n in lengths
+    )
+    return Group(Example("e", Kind.OCR, "?", "x", ()), ORDERED, rollouts, (), twin)
+
+
+def test_rollouts_without_an_advantage_are_left_out() -> None:
+    task = make_task(group(1, 2, 3), PROMPT, np.array([0.5, np.nan, -0.5]))
+    assert [len(c.token_ids) for c in task.completions] == [1, 3]
+    assert [c.advantage.tolist() for c in task.completions] == [[0.5], [-0.5] * 3]
+    assert all(c.old.tolist() == [-1.0] * len(c.token_ids) for c in task.completions)
+
+
+def test_advantages_per_token_take_the_place_of_one_per_rollout() -> None:
+    tokens = [np.array([1.0, 2.0]), np.array([np.nan]), np.array([3.0])]
+    task = make_task(group(2, 1, 1), PROMPT, np.array([1.5, np.nan, 3.0]), tokens)
+    assert [c.advantage.tolist() for c in task.completions] == [[1, 2], [3]]
+
+
+def test_dropped_groups_have_no_task_and_trained_twins_have_one() -> None:
+    shown = Prompt(*vars(PROMPT).values())
+    samples = [
+        Sample(group(1, 1), PROMPT),
+        Sample(group(1, 1, twin=group(2, 2)), PROMPT, shown),
+        Sample(group(1, 1, twin=group(2, 2)), PROMPT, shown),
+    ]
+    values = np.array([1.0, -1.0])
+    result = Advantages([None, values, values], twins=[None, None, values])
+    tasks, owners = make_tasks(samples, result)
+    assert [t.prompt for t in tasks] == [PROMPT, PROMPT, shown]
+    assert owners[2].group is samples[2].group.twin
+    assert [len(c.token_ids) for c in tasks[2].completions] == [2, 2]
+
+
+def task(*advantages: list[float], keep: list[bool] | None = None) -> Task:
+    return Task(
+        PROMPT,
+        tuple(
+            Completion(
+                np.zeros(len(a), np.int64),
+                np.zeros(len(a), np.float32),
+                np.array(a, np.float32),
+                keep=None if keep is None else np.array(keep[: len(a)]),
+            )
+            for a in advantages
+        ),
+    )
+
+
+@pytest.fixture
+def config(recipe: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda **algo: recipe("rl", {"algo": algo})
+
+
+def weights(tasks: list[Task]) -> list[list[float]]:
+    return [c.weight.tolist() for t in tasks for c in t.completions]
+
+
+def test_a_group_that_cannot_teach_counts_in_the_normalisers_all_the_same(config) -> None:
+    tasks = [task([1.0], [-1.0]), task([0.0], [0.0])]
+    assert weights(weighted(tasks, config())) == [[0.25], [0.25]]
+    with_kl = weighted(tasks, config(kl={"beta": 0.1}))
+    assert weights(with_kl) == [[0.25]] * 4  # KL teaches all
+
+
+def test_tokens_that_are_not_kept_count_nowhere(config) -> None:
+    tasks = [task([1.0, 1.0, 1.0, 1.0], [-1.0, -1.0], keep=[True, False, False, True])]
+    assert weights(weighted(tasks, config())) == [[0.25, 0, 0, 0.25], [0.5, 0]]
+    token_mean = np.float32(1 / 3)
+    by_token = weights(weighted(tasks, config(aggregate="token_mean")))
+    assert by_token == [[token_mean, 0, 0, token_mean], [token_mean, 0]]
+
+
+def test_normalisers_are_summed_over_processes(config) -> None:
+    mine, theirs = [task([1.0], [-1.0])], np.array([2.0, 6.0])  # two responses, six tokens
+    sums = lambda own: own + theirs  # noqa: E731
+    assert weights(weighted(mine, config(aggregate="token_mean"), sums)) == [[0.125]] * 2
+    assert weights(weighted(mine, config(), sums)) == [[0.25]] * 2
+
+
+def test_nothing_to_weigh(config) -> None:
+    assert weighted([], config()) == []
+    assert weighted([task([1.0], keep=[False])], config()) == []
+
+
+def test_what_teaches() -> None:
+    ids, nothing = np.zeros(2, np.int64), np.zeros(2, np.float32)
+    assert not Completion(ids, nothing).teaches
+    assert not Completion(ids, nothing, nothing).teaches
+    assert Completion(ids, nothing, np.array([0.0, 0.1])).teaches

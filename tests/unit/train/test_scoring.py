@@ -1,0 +1,140 @@
+"""No-grad scoring with a real model: KL in the reward, old log-probs, key tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.train.learner import Learner
+from kinograd.train.policy import Sample, make_task
+from kinograd.train.rl import roll_out
+from kinograd.train.scoring import reward_penalties, with_key_tokens, with_old, with_reference
+from kinograd.train.session import Session, open_session
+from kinograd.types import Score, Unscored
+
+SCORES = (Score(1.0), Score.none(Unscored.JUDGE_TIMEOUT), Score(0.0), Score(0.0))
+
+
+@pytest.fixture
+def opened(
+    recipe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., tuple[Session, Any]]]:
+    """A session on a new run folder, and its recipe."""
+    sessions: list[Session] = []
+
+    def make(**algo: Any) -> tuple[Session, Any]:
+        folder = tmp_path_factory.mktemp("run")
+        config = recipe("rl", {"run": {"dir": str(folder)}, "algo": algo})
+        learner = partial(Learner, config=config.optim, total_steps=1, ban_vision=True)
+        sessions.append(open_session(config, learner))
+        return sessions[-1], config
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+def sampled(session: Session, config: Any) -> list[Sample]:
+    """Two groups of four, the second rollout of each without a score."""
+    pairs = session.read(session.examples[:2], 0)
+    engine = InProcessEngine(session.model, config.rollout)
+    samples = roll_out(engine, session, config, pairs, 0)
+    return [replace(s, group=replace(s.group, scores=SCORES)) for s in samples]
+
+
+def tasks_of(samples: list[Sample]) -> list[Any]:
+    return [make_task(s.group, s.prompt, s.group.values) for s in samples]
+
+
+def disturb(session: Session) -> None:
+    """Move the policy away from where it started."""
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in session.model.lm.parameters():
+            if p.requires_grad and p.ndim >= 2:
+                p += 0.02 * torch.randn(p.shape, generator=rng)
+
+
+def test_penalty_is_beta_times_log_policy_over_reference(opened) -> None:
+    session, config = opened(type="rloo", kl={"beta": 0.5})
+    before, _ = opened(type="rloo")
+    disturb(session)
+    samples = sampled(session, config)
+    penalties = reward_penalties(samples, session, config)
+    reference = before.learner.score(tasks_of(samples))  # another model, never disturbed
+    assert penalties is not None
+    for sample, rows, refs in zip(samples, penalties, reference, strict=True):
+        scored = [r for r, s in zip(sample.group.rollouts, SCORES, strict=True) if not s.unscored]
+        assert rows[1].tolist() == [0.0] * len(sample.group.rollouts[1].token_ids)
+        for rollout, row, ref in zip(scored, [rows[0], *rows[2:]], refs, strict=True):
+            np.testing.assert_allclose(row, 0.5 * (rollout.logprobs - ref), atol=1e-5)
+            assert abs(row).max() > 1e-3
+    assert with_reference(tasks_of(samples), session, config)[0].completions[0].ref is None
+
+
+def test_kl_in_the_loss_takes_nothing_off_the_reward(opened) -> None:
+    session, config = opened(type="grpo", kl={"beta": 0.5})
+    samples = sampled(session, config)
+    assert reward_penalties(samples, session, config) is None
+    (first, *_) = with_reference(tasks_of(samples), session, config)
+    for c in first.completions:
+        np.testing.assert_allclose(c.ref, c.old, atol=1e-4)  # nothing has moved yet
+
+
+def test_correction_by_hand(opened) -> None:
+    """A sampler that reports every log-prob log 2 too high: the ratio of a token is a half."""
+    correction = {"level": "token", "how": "truncate", "high": 2.0}
+    session, config = opened(type="grpo", old="learner", correction=correction)
+    tasks = tasks_of(sampled(session, config))
+    wrong = [
+        replace(
+            t,
+            completions=tuple(replace(c, old=c.old + np.float32(np.log(2))) for c in t.completions),
+        )
+        for t in tasks
+    ]
+    fixed, metrics = with_old(wrong, session, config)
+    for task, true in zip(fixed, tasks, strict=True):
+        for c, t in zip(task.completions, true.completions, strict=True):
+            np.testing.assert_allclose(c.old, t.old, atol=1e-4)
+            np.testing.assert_allclose(c.importance, 0.5, rtol=1e-3)
+    assert metrics["correction/mean"] == pytest.approx(0.5, rel=1e-3)
+    assert metrics["correction/zero"] == 0
+
+
+def test_the_sampler_is_believed_by_default(opened) -> None:
+    session, config = opened(type="grpo")
+    tasks = tasks_of(sampled(session, config))
+    assert with_old(tasks, session, config) == (tasks, {})
+
+
+def test_key_tokens_are_those_that_lose_most(opened) -> None:
+    """Against log-probs and entropies computed here, for one signal at a time."""
+    session, config = opened(type="video_ktr", entropy=0.3, visual=0.0, temporal=0.0)
+    samples = sampled(session, config)
+    tasks = tasks_of(samples)
+    focused, metrics = with_key_tokens(tasks, samples, session, config, 0)
+    _, entropies = session.learner.statistics(tasks)
+    for task, rows in zip(focused, entropies, strict=True):
+        flat = np.concatenate(rows)
+        kept = np.concatenate([c.keep for c in task.completions])
+        assert kept.mean() >= 0.3
+        assert flat[kept].min() > flat[~kept].max()
+    share = np.concatenate([c.keep for t in focused for c in t.completions]).mean()
+    assert metrics == {"key_tokens/share": pytest.approx(share)}
+
+
+def test_a_group_without_advantages_is_not_scored(opened) -> None:
+    session, config = opened(type="video_ktr")
+    (sample, other) = sampled(session, config)
+    tasks = [make_task(sample.group, sample.prompt, np.zeros(4)), tasks_of([other])[0]]
+    focused, _ = with_key_tokens(tasks, [sample, other], session, config, 0)
+    assert all(c.keep is None for c in focused[0].completions)
+    assert all(c.keep is not None for c in focused[1].completions)
