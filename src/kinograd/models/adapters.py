@@ -6,6 +6,7 @@ checkpointing do not have to know whether there is an adapter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,7 +28,9 @@ def add_adapter(model: nn.Module, config: LoraConfig) -> None:
     """
     from peft import LoraConfig as PeftConfig
 
-    layers = {n.rsplit(".", 1)[-1] for n, _ in model.named_modules() if "language_model" in n}
+    decoder = model.get_decoder()  # type: ignore[operator]
+    root = next(n for n, m in model.named_modules() if m is decoder)
+    layers = {n.rsplit(".", 1)[-1] for n, _ in decoder.named_modules()}
     if unknown := sorted(set(config.targets) - layers):
         raise UsageError(
             f"model.lora.targets: the language model has no layers named {', '.join(unknown)}"
@@ -41,7 +44,7 @@ def add_adapter(model: nn.Module, config: LoraConfig) -> None:
                 r=config.rank,
                 lora_alpha=config.alpha,
                 lora_dropout=config.dropout,
-                target_modules=rf".*language_model.*\.({targets})",
+                target_modules=rf"{re.escape(root)}\..*\.({targets})",
             )
         )
 

@@ -95,35 +95,32 @@ class ReplicatedLM(PrefixLM):
     def prefill(self, prompt: Prompt, g: int) -> tuple[Tensor, _Run]:
         """Hidden states (g, D) after the prompt, and the state of its g rows."""
         self.patches_seen += sum(len(m.pixels) for m in prompt.media)
+        self._continue_from(None)
         out = self._plain(prompt, torch.empty(0, dtype=torch.long), use_cache=True)
         out.past_key_values.batch_repeat_interleave(g)
-        deltas = getattr(self.model.base_model, "rope_deltas", None)
-        run = _Run(out.past_key_values, len(prompt.input_ids), deltas)
-        return out.last_hidden_state[:, -1].expand(g, -1), run
+        offset = getattr(self.model.base_model, "rope_deltas", None)
+        return out.last_hidden_state[:, -1].expand(g, -1), _Run(out.past_key_values, offset)
 
     def decode(self, tokens: Tensor, run: _Run) -> Tensor:  # type: ignore[override]
         """One step of one prompt's rows: hidden states (g, D) after ``tokens`` (g,)."""
-        base = self.model.base_model
-        if run.rope_deltas is not None:  # M-RoPE models keep it from the last prompt they saw
-            base.rope_deltas = run.rope_deltas
-        run.length += 1
-        mask = torch.ones(len(tokens), run.length, dtype=torch.long, device=self.device)
+        self._continue_from(run.offset)
         with self.autocast():
-            return base(
-                input_ids=tokens[:, None],
-                attention_mask=mask,
-                past_key_values=run.cache,
-                use_cache=True,
+            return self.model.base_model(
+                input_ids=tokens[:, None], past_key_values=run.cache, use_cache=True
             ).last_hidden_state[:, -1]
+
+    def _continue_from(self, offset: Tensor | None) -> None:
+        """M-RoPE models remember where text goes on after the last prompt they saw, no other."""
+        if hasattr(self.model.base_model, "rope_deltas"):
+            self.model.base_model.rope_deltas = offset
 
 
 @dataclass
 class _Run:
-    """The g rows of one prompt: transformers' cache, tokens so far, M-RoPE's offset."""
+    """The g rows of one prompt, all equally long: transformers' cache, M-RoPE's offset."""
 
     cache: Any
-    length: int
-    rope_deltas: Tensor | None
+    offset: Tensor | None
 
 
 class _Rows:

@@ -28,7 +28,8 @@ class OtherVL:
     """Adapter of a model that Kinograd has no adapter for.
 
     Raises:
-        UsageError: no chat template, or no image placeholder to keep samplers from.
+        UsageError: no image processor, no chat template, or no image placeholder to keep
+            samplers from.
     """
 
     def __init__(self, config: Any, processor: Any, path: str) -> None:
@@ -39,6 +40,8 @@ class OtherVL:
         """Tokens that only the processor may write."""
         if not self.banned_tokens:
             raise UsageError(f"model.path: {path} names no image token in its config.json")
+        if not hasattr(processor, "image_processor"):
+            raise UsageError(f"model.path: {path} has no processor for images")
         if getattr(processor, "chat_template", None) is None:
             raise UsageError(f"model.path: the processor of {path} has no chat template")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import (
     AutoTokenizer,
@@ -67,4 +69,17 @@ def make_other(folder: Path, name: str) -> Path:
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``other("llava")``: the folder of that checkpoint, made once."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = make_other(tmp_path_factory.mktemp(name), name)
+        return made[name]
+
     return folder
