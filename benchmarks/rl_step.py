@@ -38,14 +38,8 @@ import torch
 from rl_step_rows import ROWS, grpo_loss, replicated_generate
 
 from kinograd.algo.loss import policy_loss
-from kinograd.config.schema import (
-    Grpo,
-    InProcess,
-    KLConfig,
-    ModelConfig,
-    OptimConfig,
-    SamplingConfig,
-)
+from kinograd.config.algo import Grpo, KLConfig
+from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
 from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Patches
 from kinograd.models.prefix import PrefixLM
@@ -255,7 +249,9 @@ def machine() -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
-    return f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} thread, torch {torch.__version__}, Python {platform.python_version()}"
+    threads, python = torch.get_num_threads(), platform.python_version()
+    versions = f"torch {torch.__version__}, Python {python}"
+    return f"{cpu}, {os.cpu_count()} cores, {threads} thread, {versions}"
 
 
 def main() -> None:
