@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distribution, version
+from typing import Annotated
 
 import typer
 from packaging.requirements import Requirement
@@ -53,9 +54,14 @@ COLOURS = {State.OK: "green", State.ABSENT: "yellow", State.BROKEN: "red"}
 DECODERS = ("h264", "hevc", "vp9", "av1")
 
 
-def run() -> None:
-    """Check the installation. Exit status 1 if anything is broken."""
-    checks = list(diagnose())
+def run(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Check a checkpoint instead: would the learner train what it should?"),
+    ] = None,
+) -> None:
+    """Check the installation, or a checkpoint. Exit status 1 if anything is broken."""
+    checks = list(diagnose() if model is None else examine(model))
     for check in checks:
         state = typer.style(f"{check.state:8}", fg=COLOURS[check.state])
         typer.echo(f"{state}{check.name:14}{check.detail}")
@@ -65,6 +71,27 @@ def run() -> None:
     if broken:
         typer.echo(f"{broken} broken")
         raise typer.Exit(1)
+
+
+def examine(model: str) -> Iterator[Check]:
+    """The learner's self-check on a checkpoint: shared prompts against plain rows."""
+    from kinograd.config.schema import ModelConfig
+    from kinograd.models.load import load
+    from kinograd.train.selfcheck import run_check
+
+    loaded = load(ModelConfig(path=model))
+    name = type(loaded.family).__name__
+    if not loaded.lm.shares_prefix:
+        yield Check("learner", State.OK, f"{name}: rows are replicated, nothing is shared")
+        return
+    result = run_check(loaded)
+    detail = (
+        f"{name}: log-probs differ from plain rows by {result.logprobs:.1g}, gradients by "
+        f"{result.gradients:.1g}; {result.patches_seen} of {result.patches} patches seen"
+    )
+    yield Check(
+        "learner", State.BROKEN if result.faults else State.OK, detail, "; ".join(result.faults)
+    )
 
 
 def diagnose() -> Iterator[Check]:

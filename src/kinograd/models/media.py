@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -24,6 +24,7 @@ class Patches:
         grid: (t, h, w) in patches.
         seconds_per_grid: seconds between temporal patches (0 for an image).
         times: seconds of each temporal patch, the mean of its first and last frame.
+        source, order: the medium whose temporal patches these are, and in which order.
     """
 
     type: MediaType
@@ -31,6 +32,18 @@ class Patches:
     grid: tuple[int, int, int]
     seconds_per_grid: float
     times: tuple[float, ...] = ()
+    source: Patches | None = None
+    order: tuple[int, ...] = ()
+
+    def permuted(self, order: Sequence[int]) -> Patches:
+        """The same temporal patches in another order, at the times of the old ones.
+
+        A vision tower never looks across temporal patches, so the features are permuted
+        instead of computed again (``PrefixLM.media_features``).
+        """
+        t = self.grid[0]
+        pixels = self.pixels.view(t, -1, self.pixels.shape[1])[list(order)].flatten(0, 1)
+        return replace(self, pixels=pixels, source=self, order=tuple(int(i) for i in order))
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,8 +130,9 @@ class PrefixLM(nn.Module):
         rollout, reference and policy share them.
         """
         frozen = self.tower_frozen
-        found = {m: self._features[m] for m in media if frozen and m in self._features}
-        missing = [m for m in dict.fromkeys(media) if m not in found]
+        sources = [m.source or m for m in media]
+        found = {m: self._features[m] for m in sources if frozen and m in self._features}
+        missing = [m for m in dict.fromkeys(sources) if m not in found]
         if missing:
             pixels = torch.cat([m.pixels for m in missing]).to(self.device)
             grids = torch.tensor([m.grid for m in missing], device=self.device)
@@ -141,6 +142,11 @@ class PrefixLM(nn.Module):
             found |= dict(zip(missing, features, strict=True))
             if frozen:
                 self._features.update(zip(missing, features, strict=True))
+        for m in media:
+            if m.source is not None:
+                levels, _, size = found[m.source].shape
+                by_time = found[m.source].view(levels, m.grid[0], -1, size)
+                found[m] = by_time[:, list(m.order)].flatten(1, 2)
         return found
 
     def prefix(self, prompts: Sequence[Prompt]) -> Prefix:

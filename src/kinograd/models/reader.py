@@ -17,7 +17,7 @@ from kinograd.models.prompt import Prompt, PromptTooLong, encode
 from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
 from kinograd.video.cache import ClipStore
 from kinograd.video.decode import ClipError
-from kinograd.video.views import apply_view
+from kinograd.video.views import apply_view, shuffle_order
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class Reader:
             key = (m, view) if view == ORDERED else (m, view, example.id, step)
             patches = self._patches.get(key)
             if patches is None:
-                clip = self._view(self.store.get(m), m, example, view, step)
-                patches = self.model.medium(m.type, clip)
+                patches = self._medium(m, example, view, step)
                 self._patches[key] = patches
             media.append(patches)
         return encode(example, media, self.prompt, self.model.tokenizer, self.model.family)
@@ -84,6 +83,15 @@ class Reader:
             except DataError as error:
                 results.append(Unreadable(example, "bad_example", str(error)))
         return results
+
+    def _medium(self, m: Media, example: Example, view: View, step: int) -> Patches | Frames:
+        if view.kind is ViewKind.SHUFFLED and view.unit == "temporal_patch":
+            ordered = self._patches.get((m, ORDERED)) or self._medium(m, example, ORDERED, step)
+            if isinstance(ordered, Patches) and m.type is MediaType.VIDEO:
+                key = (self.seed, example.id, step)
+                return ordered.permuted(shuffle_order(ordered.grid[0], *key))
+        clip = self._view(self.store.get(m), m, example, view, step)
+        return self.model.medium(m.type, clip)
 
     def _view(self, clip: Clip, media: Media, example: Example, view: View, step: int) -> Clip:
         if media.type is MediaType.IMAGE and view.kind in (ViewKind.SHUFFLED, ViewKind.REVERSED):

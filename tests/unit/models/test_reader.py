@@ -187,3 +187,24 @@ def test_failures_are_values_with_reasons(make_reader, theatre, examples, tmp_pa
         reader.read(batch[1])
     with pytest.raises(PromptTooLong):
         reader.read(batch[4])
+
+
+def test_shuffled_temporal_patches_reuse_the_features_of_the_ordered_clip(
+    make_reader, model, examples
+) -> None:
+    """The identity behind it: features of shuffled patches are shuffled features."""
+    reader, lm = make_reader(), model.lm
+    view = View(ViewKind.SHUFFLED, unit="temporal_patch")
+    ordered = reader.read(examples[0])
+    shuffled = reader.read(examples[0], view, step=3)
+    (medium,) = shuffled.media
+    (clip,) = reader.clips(examples[0], view, step=3)
+    expected, _ = patchify(clip.frames, model.geometry)
+    torch.testing.assert_close(medium.pixels, expected, rtol=0, atol=0)
+    before = lm.patches_seen
+    with torch.no_grad():
+        features = lm.media_features([*ordered.media, medium])
+        assert lm.patches_seen - before == len(medium.pixels)  # one clip, not two
+        computed = lm.media_features([replace(medium, source=None)])
+    torch.testing.assert_close(features[medium], next(iter(computed.values())))
+    assert not torch.allclose(features[medium], features[ordered.media[0]])
