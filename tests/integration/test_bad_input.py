@@ -82,7 +82,7 @@ def test_rows(recipe, fails, world: Path) -> None:
     for changes, hint in [
         ({"kind": "multiple_choise"}, "multiple_choice"),
         ({"anser": "x"}, "anser"),
-        ({"media": []}, "media"),
+        ({"media": {}}, "media"),
     ]:
         complaint = fails(1, "sft", recipe(rows=row(world, **changes)))
         assert "rows.jsonl:1" in complaint

@@ -133,8 +133,8 @@ def example_from_json(row: Any) -> Example:
     options = row.get("options", [])
     if not isinstance(options, list) or not all(isinstance(o, str) for o in options):
         raise DataError("'options' must be a list of strings")
-    if not isinstance(row["media"], list) or not row["media"]:
-        raise DataError("'media' must be a list of at least one medium")
+    if not isinstance(row["media"], list):
+        raise DataError("'media' must be a list (empty for a question about text alone)")
     if row["kind"] not in list(Kind):
         raise DataError(f"unknown kind {row['kind']!r}; one of {', '.join(Kind)}")
     example = Example(

@@ -89,7 +89,7 @@ def test_short_row_gets_defaults() -> None:
         (row(options="AB"), "'options' must be a list of strings"),
         (row(extra=[]), "'extra' must be an object"),
         (row(rationale=1), "'rationale' must be a string or null"),
-        (row(media=[]), "at least one medium"),
+        (row(media={}), "must be a list"),
         (row(media=[{"type": "audio", "path": "a.wav"}]), "must be 'video' or 'image'"),
         (row(question="<image> What?"), "names <image> but the media are video"),
         (row(question="<video> and <video>?"), "names <video> <video> but the media are video"),
