@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -204,20 +205,15 @@ class ClipStore:
                 if urgent:
                     self._pool.hurry(key)
                 return future
-            as_json = media_to_json(media)
-            message = json.dumps({"key": key, "media": as_json}).encode()
-            task = Task(key, media.cut.paths[0], message, urgent)
+            message = json.dumps({"key": key, "media": media_to_json(media)}).encode()
+            task = Task(key, media.cut.paths[0], message, partial(self._arrived, media), urgent)
             future = self._pending[media] = self._pool.submit(task)
-        future.add_done_callback(lambda done: self._arrived(media, done))
+        future.add_done_callback(lambda _: self._pending.pop(media, None))
         return future
 
-    def _arrived(self, media: Media, done: Future[_Result]) -> None:
-        """Runs in a pool thread: keeps the result before waiters see the future gone."""
+    def _arrived(self, media: Media, result: _Result) -> None:
+        """Keeps a result; runs in a pool thread, before anybody who waits is woken."""
         with self._lock:
-            self._pending.pop(media, None)
-            if done.cancelled() or done.exception() is not None:
-                return
-            result = done.result()
             if isinstance(result, ClipError):
                 self._fail(media, result)
                 return
@@ -242,13 +238,14 @@ class ClipStore:
 
     def _key(self, media: Media) -> str:
         """The clip's name on disk; in memory any name will do."""
-        if (key := self._keys.get(media)) is None:
+        with self._lock:
+            if (key := self._keys.get(media)) is not None:
+                return key
             if self._disk is None:
-                key = str(len(self._keys))
-            else:
-                key = clip_key(media, self.spec, self._config, self._root, self._decoder)
-            self._keys[media] = key
-        return key
+                return self._keys.setdefault(media, str(len(self._keys)))
+        key = clip_key(media, self.spec, self._config, self._root, self._decoder)
+        with self._lock:
+            return self._keys.setdefault(media, key)
 
 
 class _Memory:

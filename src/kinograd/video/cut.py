@@ -60,10 +60,10 @@ def media_from_json(obj: Any) -> Media:
 
 def media_to_json(media: Media) -> dict[str, Any]:
     """The JSON object of ``media``; ``media_from_json`` gives the same Media back."""
-    segments = media.cut.segments
-    if len(segments) == 1 and segments[0] == Span(getattr(segments[0], "path", "")):
-        return {"type": media.type.value, "path": segments[0].path}
-    return {"type": media.type.value, "cut": [_segment_to_json(s) for s in segments]}
+    cut = media.cut
+    if cut.paths and cut == Cut.whole(cut.paths[0]):
+        return {"type": media.type.value, "path": cut.paths[0]}
+    return {"type": media.type.value, "cut": [_segment_to_json(s) for s in cut.segments]}
 
 
 def _segment_to_json(segment: Span | Black) -> dict[str, Any]:

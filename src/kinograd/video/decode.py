@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from av.error import FFmpegError
 
 from kinograd.types import Clip, Cut, Media, MediaType, VideoSpec
 from kinograd.video.canvas import Canvas
@@ -75,7 +76,14 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
             for path in media.cut.paths
         }
         shorten = config.on_damage == "partial" and media.cut == Cut.whole(media.cut.paths[0])
-        return _decode_cut(media.cut, readers, spec, scaler, shorten)
+        try:
+            return _decode_cut(media.cut, readers, spec, scaler, shorten)
+        except FFmpegError as error:  # an exotic pixel format
+            raise ClipError(
+                ClipFault.UNSUPPORTED,
+                media.cut.paths[0],
+                f"its frames cannot be converted ({error.strerror}); convert it to H.264",
+            ) from None
 
 
 def _decode_cut(
@@ -95,13 +103,13 @@ def _decode_cut(
         except ClipError as error:
             if damage and error.reason is ClipFault.TOO_FEW_FRAMES:
                 raise damage from None  # too little is left: say why
-            reader, at = readers[error.path], error.at_seconds
-            if not shorten or error.reason is not ClipFault.DAMAGED or not at:
+            if not shorten or error.reason is not ClipFault.DAMAGED or not error.at_seconds:
                 raise
-            if at >= reader.duration:  # it has been shortened to there, in vain
+            reader = readers[error.path]
+            if error.at_seconds >= reader.duration:  # shortened to there already, in vain
                 raise
             damage = error
-            reader.index = reader.index.until(at)
+            reader.index = reader.index.until(error.at_seconds)
         else:
             return clip if damage is None else replace(clip, damaged=damage.place())
 

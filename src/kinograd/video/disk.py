@@ -137,9 +137,11 @@ class DiskCache:
     def _abandoned(self, file: Path) -> bool:
         try:
             age = time.time() - file.stat().st_mtime
-            owner = json.loads(file.read_text())
+            text = file.read_text()
         except FileNotFoundError:
             return True
+        try:
+            owner = json.loads(text)
         except ValueError:  # being written, or its writer died in between
             return age > 5.0
         if age > self._claim_s:
@@ -253,4 +255,4 @@ def _to_jpeg(frame: np.ndarray) -> bytes:
 def _from_jpeg(blob: np.ndarray) -> np.ndarray:
     from PIL import Image
 
-    return np.ascontiguousarray(np.asarray(Image.open(BytesIO(blob))).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.asarray(Image.open(BytesIO(blob.tobytes()))).transpose(2, 0, 1))

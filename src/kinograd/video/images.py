@@ -13,6 +13,9 @@ from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.sample import frame_size, smart_resize
 from kinograd.video.scale import Scaler
 
+# Still formats that Pillow decodes itself; its others can start programs (Ghostscript).
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+
 
 def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: VideoSpec) -> Clip:
     """A Clip of frames that are decoded already, resized like decoded ones.
@@ -35,7 +38,7 @@ def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: Video
         raise ValueError(f"fps must be positive, not {fps}")
     arrays += [arrays[-1]] * (-len(arrays) % spec.frame_factor)
     n = len(arrays)
-    height, width = frame_size(*arrays[0].shape[:2], n, spec)
+    height, width = frame_size(arrays[0].shape[0], arrays[0].shape[1], n, spec)
     scaler = Scaler(spec.resample)
     pixels = np.stack([scaler.rgb_array(a, height, width) for a in arrays])
     return Clip(pixels, np.arange(n) / fps, fps, fps, n / fps)
@@ -50,7 +53,7 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ClipError(
                     ClipFault.TOO_MANY_PIXELS,
@@ -64,10 +67,11 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
             ClipFault.NOT_MEDIA, label, f"not an image that can be read ({error})"
         ) from None
     try:
-        size = smart_resize(*array.shape[:2], spec.size_factor, *spec.image_pixels)
+        low, high = spec.image_pixels
+        height, width = smart_resize(array.shape[0], array.shape[1], spec.size_factor, low, high)
     except ValueError as error:
         raise ClipError(ClipFault.ASPECT, label, f"{error}; drop the image") from None
-    return Clip(scaler.rgb_array(array, *size)[None], np.zeros(1), 1.0, 1.0, 1.0)
+    return Clip(scaler.rgb_array(array, height, width)[None], np.zeros(1), 1.0, 1.0, 1.0)
 
 
 def rgb_array(frame: Any) -> np.ndarray:

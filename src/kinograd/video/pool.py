@@ -28,6 +28,7 @@ _BATCH_S = 0.02
 _BATCH = 16
 _START_S = 120.0
 _RETRY_CLAIM_S = 0.05
+_NO_START = "no decoder process can be started; video.workers: 0 decodes in this process"
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,12 @@ class Stored:
 
 @dataclass
 class Task:
-    """One clip to decode. The future yields a Clip, a ClipError or Stored."""
+    """One clip to decode. ``arrived`` gets the result before the future yields it."""
 
     key: str
     label: str
     message: bytes
+    arrived: Callable[[Clip | ClipError | Stored], None]
     urgent: bool = False
     not_before: float = 0.0
     future: Future[Clip | ClipError | Stored] = field(default_factory=Future)
@@ -55,14 +57,19 @@ class Worker:
     def __init__(self, setup: bytes) -> None:
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(p for p in sys.path if p)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kinograd.video.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is the parent's; the socket's end is ours
-        )
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "kinograd.video.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # Ctrl-C is the parent's; the socket's end is ours
+            )
+        except OSError as error:
+            ours.close()
+            raise KinogradError(f"{_NO_START} ({error})") from None
+        finally:
+            theirs.close()
         self._connection = Connection(ours.detach())
         try:
             self._connection.send_bytes(setup)
@@ -71,10 +78,7 @@ class Worker:
             ready = None
         if ready != b"ready":
             self.end()
-            raise KinogradError(
-                "a decoder process could not be started (its message is above); "
-                "video.workers: 0 decodes in this process"
-            )
+            raise KinogradError(f"{_NO_START} (its message is above)")
 
     def send(self, message: bytes) -> None:
         self._connection.send_bytes(message)
@@ -94,7 +98,7 @@ class Worker:
         if head["stored"]:
             return Stored(by_us=True)
         frames = np.empty(head["shape"], np.uint8)
-        self._connection.recv_bytes_into(memoryview(frames).cast("B"))
+        self._connection.recv_bytes_into(frames.data.cast("B"))
         return Clip(
             frames,
             np.array(head["timestamps"], np.float64),
@@ -194,16 +198,21 @@ class WorkerPool:
 
     def _run(self) -> None:
         worker: Worker | None = None
-        while batch := self._take():
-            if worker is None:
-                worker = self._started(batch)
-            if worker is not None and not self._work(worker, batch):
+        batch: list[Task] = []
+        try:
+            while batch := self._take():
+                if worker is None:
+                    worker = self._started(batch)
+                if worker is not None and not self._work(worker, batch):
+                    self._forget(worker)
+                    worker = None
+        finally:  # whatever happens, nobody waits for ever
+            for task in batch:
+                task.future.cancel()
+            if worker is not None:
+                worker.kill()
+                worker.end()
                 self._forget(worker)
-                worker = None
-        if worker is not None:
-            worker.kill()
-            worker.end()
-            self._forget(worker)
 
     def _started(self, batch: list[Task]) -> Worker | None:
         try:
@@ -261,6 +270,7 @@ class WorkerPool:
         if self._closed:
             task.future.cancel()
         else:
+            task.arrived(result)
             task.future.set_result(result)
 
     def _release(self, task: Task) -> None:
@@ -282,8 +292,8 @@ class WorkerPool:
     def _take(self) -> list[Task]:
         """The next batch; empty when the pool is closed.
 
-        Futures are never set while the condition is held: their callbacks take the
-        store's lock, whose holders wait for the condition.
+        Results are never delivered while the condition is held: that takes the store's
+        lock, whose holders wait for the condition.
         """
         while True:
             done: list[Task] = []
@@ -294,6 +304,7 @@ class WorkerPool:
                 if not batch and not done:
                     self._condition.wait(_RETRY_CLAIM_S if self._queue else None)
             for task in done:
+                task.arrived(Stored(by_us=False))
                 task.future.set_result(Stored(by_us=False))
             if batch:
                 return batch
@@ -305,7 +316,7 @@ class WorkerPool:
         size = min(size, -(-len(self._queue) // len(self._threads)))
         now, room = time.monotonic(), self._room()
         batch: list[Task] = []
-        for task in list(self._queue.values()):
+        for task in self._queue.values():
             if len(batch) >= size or not (task.urgent or room):
                 break
             if task.not_before > now:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
     from kinograd.config.video import VideoConfig
 
@@ -86,11 +87,6 @@ class Reader:
         return self.index.frames
 
     @property
-    def kept(self) -> bool:
-        """Whether the packets are in memory, so that the map costs nothing."""
-        return self._packets is not None
-
-    @property
     def pixel_aspect(self) -> float:
         """Width of a pixel over its height."""
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
@@ -104,7 +100,7 @@ class Reader:
             self._container = av.open(str(self._file), options=_OPTIONS, metadata_errors="replace")
         except FFmpegError as error:
             raise self._not_media(error) from None
-        stream = self._container.streams.best("video")
+        stream = cast("VideoStream | None", self._container.streams.best("video"))
         if stream is None or int(stream.disposition) & _ATTACHED_PICTURE:
             self._container.close()
             raise ClipError(ClipFault.NO_VIDEO, self.label, "no video stream (sound only?)")
@@ -116,6 +112,8 @@ class Reader:
         self._stream, self._codec = stream, stream.codec_context
         self._codec.thread_type = "NONE"
         self._codec.thread_count = 1
+        # also where the header says less than the stream turns out to hold
+        self._codec.options = {"max_pixels": str(self._config.max_source_pixels)}
 
     def _not_media(self, error: FFmpegError) -> ClipError:
         with open(self._file, "rb") as f:
@@ -133,6 +131,12 @@ class Reader:
 
     def _check_limits(self) -> None:
         width, height = self._codec.width, self._codec.height
+        if not width or not height:
+            raise ClipError(
+                ClipFault.UNSUPPORTED,
+                self.label,
+                "its frames' size is unknown; convert it to H.264",
+            )
         if width * height > self._config.max_source_pixels:
             raise ClipError(
                 ClipFault.TOO_MANY_PIXELS,
@@ -192,13 +196,13 @@ class Reader:
     def _falls_short(self, packets: int, end: float) -> bool:
         """Whether the file holds less than its header promises.
 
-        Only some headers promise: mp4 and its kin the number of frames, Matroska and AVI
-        the length in seconds, of their longest stream. Elsewhere a file that was cut off
-        cannot be told from a shorter one.
+        Only some headers promise: mp4 and its kin list their packets (less those that an
+        edit list drops), Matroska and AVI give the length in seconds of their longest
+        stream. Elsewhere a file that was cut off cannot be told from a shorter one.
         """
         names = set(self._container.format.name.split(","))
         if "mp4" in names:
-            return packets < self._stream.frames
+            return packets < len(self._stream.index_entries)
         if names & {"matroska", "avi"} and self._container.duration:
             rate = float(self._stream.average_rate or 25)
             first = min((s.start_time or 0) * float(s.time_base or 0) for s in self._streams())
@@ -239,14 +243,15 @@ class Reader:
 
     def _decode(
         self, run: Run, missing: set[int], place_of: dict[int, int], skip: bool, held: bool
-    ) -> Iterator[tuple[int, VideoFrame]]:
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
         """Yields frames of a run, takes them out of ``missing``; returns the first fault.
 
         With ``skip`` frames that nothing refers to are not decoded unless wanted. With
         ``held`` a wanted packet that yields no picture (VP8's hidden frames, second
         fields) shows the one a frame's time before it, as a player does.
         """
-        codec, mode, before = self._codec, "", None
+        codec, mode = self._codec, ""
+        before: tuple[int, VideoFrame] | None = None
         codec.flush_buffers()
         for packet in chain(self._feed(run.first, run.last), (None,)):
             need = "NONREF" if skip and packet and packet.pts not in missing else "DEFAULT"
@@ -257,29 +262,33 @@ class Reader:
             except FFmpegError:
                 return packet.pts if packet else run.pts[-1]
             for frame in frames:
-                if frame.is_corrupt:
-                    return frame.pts
-                for pts in self._holding(before, frame.pts, missing) if held else ():
+                pts = frame.pts
+                if frame.is_corrupt or pts is None:
+                    return pts
+                if held and before is not None:
+                    yield from self._hold(before, pts, missing, place_of)
+                if pts in missing:
                     missing.discard(pts)
-                    yield place_of[pts], before
-                if frame.pts in missing:
-                    missing.discard(frame.pts)
-                    yield place_of[frame.pts], frame
-                before = frame
-        for pts in self._holding(before, None, missing) if held else ():
-            missing.discard(pts)
-            yield place_of[pts], before
+                    yield place_of[pts], frame
+                before = pts, frame
+        if held and before is not None:
+            yield from self._hold(before, None, missing, place_of)
         return None
 
-    def _holding(
-        self, before: VideoFrame | None, until: int | None, missing: set[int]
-    ) -> list[int]:
-        """Missing times at which ``before`` is still on screen, one frame's time at most."""
-        if before is None:
-            return []
-        frame = 1.5 / (self.rate * float(self.index.time_base))
-        end = before.pts + frame if until is None else min(until, before.pts + frame)
-        return sorted(t for t in missing if before.pts < t < end)
+    def _hold(
+        self,
+        shown: tuple[int, VideoFrame],
+        until: int | None,
+        missing: set[int],
+        place_of: dict[int, int],
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """A frame for the missing times at which it is still on screen, one frame's at most."""
+        pts, frame = shown
+        end = pts + 1.5 / (self.rate * float(self.index.time_base))
+        end = end if until is None else min(until, end)
+        for time in sorted(t for t in missing if pts < t < end):
+            missing.discard(time)
+            yield place_of[time], frame
 
     def _feed(self, first: int, last: int) -> Iterator[Packet]:
         """Packets ``first..last``: from memory, by seeking, or by reading up to them."""
@@ -287,9 +296,7 @@ class Reader:
             yield from self._packets[first : last + 1]
             return
         number = self._seek(first)
-        for packet in self._container.demux(self._stream):
-            if not packet.size:
-                continue
+        for packet in self._demux():
             if number is None:  # where the seek landed
                 number = self._number(packet)
                 if number is None or number > first:
@@ -318,12 +325,18 @@ class Reader:
         return int(found[0]) if len(found) == 1 else None
 
     def _read(self, first: int, last: int) -> Iterator[Packet]:
-        packets = (p for p in self._container.demux(self._stream) if p.size)
-        for number, packet in enumerate(packets):
+        for number, packet in enumerate(self._demux()):
             if number > last:
                 return
             if number >= first:
                 yield packet
+
+    def _demux(self) -> Iterator[Packet]:
+        """The stream's packets, up to the first that cannot be read: then frames miss."""
+        try:
+            yield from (p for p in self._container.demux(self._stream) if p.size)
+        except FFmpegError:
+            return
 
     def _reopen(self) -> None:
         self.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
@@ -69,7 +68,7 @@ def _planes(frame: VideoFrame) -> np.ndarray:
     out = np.empty((3, frame.height, frame.width), dtype)
     for channel, plane in enumerate(_PLANES):
         data = frame.planes[plane]
-        rows = np.frombuffer(data, dtype).reshape(-1, data.line_size // dtype.itemsize)
+        rows = np.frombuffer(memoryview(data), dtype).reshape(-1, data.line_size // dtype.itemsize)
         out[channel] = rows[: frame.height, : frame.width]
     return out
 
@@ -98,7 +97,7 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """From the display matrix: x' = a x + c y, y' = b x + d y, as quarter turns."""
-        side_data = frame.side_data.get(SideData.DISPLAYMATRIX)
+        side_data = frame.side_data.get("DISPLAYMATRIX")
         if side_data is None:
             return cls()
         a, b, _, c, d = np.frombuffer(bytes(side_data), "<i4")[:5].astype(int)

@@ -17,6 +17,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from kinograd.config.video import VideoConfig
 from kinograd.types import Clip, VideoSpec
 from kinograd.video.cut import media_from_json
@@ -71,7 +73,7 @@ def _answer(connection: Connection, clip: Clip, stored: bool) -> None:
         }
     connection.send_bytes(json.dumps(head).encode())
     if not stored:
-        connection.send_bytes(memoryview(clip.frames).cast("B"))
+        connection.send_bytes(np.ascontiguousarray(clip.frames).data.cast("B"))
 
 
 def _crash(task: dict[str, Any], error: Exception) -> dict[str, Any]:

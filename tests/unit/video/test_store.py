@@ -57,6 +57,33 @@ def worker_of(store: ClipStore) -> int:
     return worker._process.pid
 
 
+def test_what_was_waited_for_does_not_count_as_decoded_ahead(store, media):
+    """Else the room for decoding ahead would shrink with every clip that was awaited."""
+    s = store()
+    for m in media:
+        s.get(m)
+        assert s._memory._unclaimed_bytes == 0
+
+
+def test_threads_get_the_clip_they_asked_for(store, media, clips):
+    """Many at once, all from a cold store."""
+    s = store(workers=2)
+    want = {m: decode(m, s.spec, s._config, clips.root).frames for m in media}
+    asked = media * 3
+    got: list = [None] * len(asked)
+
+    def ask(i: int) -> None:
+        got[i] = s.get(asked[i]).frames
+
+    threads = [threading.Thread(target=ask, args=[i]) for i in range(len(asked))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(g, want[m]) for g, m in zip(got, asked, strict=True))
+    assert s.counts["decoded"] == N
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("where", ["memory", "disk", "jpeg"])
 def test_every_clip_is_decoded_once(store, media, clips, tmp_path, workers, where):
@@ -215,8 +242,9 @@ def test_a_decoder_that_dies_costs_one_clip(store, media):
     assert all(not isinstance(r, ClipFault) for r in results[1:])
 
 
-def test_a_worker_that_cannot_start_is_an_error_not_a_hang(store, media, monkeypatch, tmp_path):
-    monkeypatch.setattr(pool_module.sys, "executable", "/bin/false")
+@pytest.mark.parametrize("executable", ["/bin/false", "/no/such/python"])
+def test_a_worker_that_cannot_start_is_an_error_not_a_hang(store, media, monkeypatch, executable):
+    monkeypatch.setattr(pool_module.sys, "executable", executable)
     with pytest.raises(KinogradError, match="video.workers: 0"):
         store().get(media[0])
 
