@@ -24,7 +24,6 @@ from kinograd.rewards.choice import read_choice
 from kinograd.rewards.extract import answer_span, untagged
 from kinograd.types import Example, Group, Kind, UsageError, ViewKind
 
-
 VIEWS = {"reversed": ViewKind.REVERSED, "flipped": ViewKind.FLIPPED}
 
 

@@ -36,10 +36,11 @@ from kinograd.types import ORDERED, Example, Group
 
 def train_rl(recipe: RlRecipe) -> Path:
     """Run or resume the recipe; returns the folder of the last checkpoint's model."""
+    per_step = recipe.algo.epochs * min(recipe.algo.minibatches, recipe.rl.prompts_per_step)
     learner = partial(
         Learner,
         config=recipe.optim,
-        total_steps=recipe.rl.steps * recipe.algo.epochs * recipe.algo.minibatches,
+        total_steps=recipe.rl.steps * per_step,
         temperature=recipe.sampling.temperature,
         ban_vision=True,
     )
@@ -53,6 +54,7 @@ def train_rl(recipe: RlRecipe) -> Path:
 def _loop(session: Session, recipe: RlRecipe) -> Path:
     steps, algo = recipe.rl.steps, recipe.algo
     engine = InProcessEngine(session.model, recipe.rollout)
+    checked = False
     with progress(steps, recipe.name or "rl", done=session.start) as bar:
         for step in range(session.start, steps):
             watch = Stopwatch()
@@ -65,8 +67,9 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
             session.algo_state = result.state
 
             tasks, samples = make_tasks(batch.kept, result)
-            if step == session.start:
+            if tasks and not checked:
                 check_rollouts(session.learner, tasks, recipe.model.dtype)
+                checked = True
             tasks, corrected = with_old(tasks, session, recipe)
             tasks, focused = with_key_tokens(tasks, samples, session, recipe, step)
             tasks = with_reference(tasks, session, recipe)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import TypeAdapter
 
 from kinograd.algo.presets import ALGORITHMS, advantages, comparable
@@ -61,6 +63,11 @@ def test_every_method_has_a_section_a_rule_and_a_line_in_the_guide(request):
     assert set(SECTIONS) == set(ALGORITHMS) == set(COMBINATIONS)
     guide = (request.config.rootpath / "docs/guide/algorithms.md").read_text(encoding="utf-8")
     assert [name for name in SECTIONS if f"`{name}`" not in guide] == []
+    snippets = re.findall(r"`algo: (\{.*?\})`", guide)
+    assert len(snippets) >= len(SECTIONS)
+    for snippet in snippets:
+        tree = yaml.safe_load(snippet)
+        assert TypeAdapter(AlgoConfig).validate_python(tree).type == tree["type"]
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
