@@ -72,18 +72,12 @@ def normalise(groups: Sequence[np.ndarray], how: str, reduce: Reduce = alone) ->
 # -------------------------------------------------------------- batch statistics
 
 
-def sums(arrays: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None) -> np.ndarray:
-    """float64 (3,): count, sum and sum of squares of all finite values.
-
-    Args:
-        weights: how often each value counts, arrays like ``arrays``; once by default.
-    """
+def sums(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """float64 (3,): count, sum and sum of squares of all finite values."""
     total = np.zeros(3)
-    for i, array in enumerate(arrays):
-        x = array.astype(np.float64)
-        w = np.ones_like(x) if weights is None else weights[i].astype(np.float64)
-        w, x = w[np.isfinite(x)], x[np.isfinite(x)]
-        total += [w.sum(), (w * x).sum(), (w * x * x).sum()]
+    for array in arrays:
+        x = array[np.isfinite(array)].astype(np.float64)
+        total += [len(x), x.sum(), (x * x).sum()]
     return total
 
 

@@ -21,14 +21,10 @@ from kinograd.algo.advantage import (
 
 
 def whiten(
-    arrays: Sequence[np.ndarray],
-    weights: Sequence[np.ndarray] | None = None,
-    *,
-    epsilon: float = STD_EPSILON,
-    reduce: Reduce = alone,
+    arrays: Sequence[np.ndarray], *, epsilon: float = STD_EPSILON, reduce: Reduce = alone
 ) -> list[np.ndarray]:
     """(x - mean) / (std + epsilon) over all values of all arrays and processes."""
-    mean, std = mean_std(reduce(sums(arrays, weights)))
+    mean, std = mean_std(reduce(sums(arrays)))
     return [(x - mean) / (std + epsilon) for x in arrays]
 
 

@@ -136,7 +136,7 @@ def reinforce_pp(groups: Sequence[Group], algo: ReinforcePP, context: Context) -
         baseline=algo.baseline,
         reduce=context.reduce,
     )
-    means = [np.array([x.mean() for x in rows]) for rows in tokens]
+    means = [np.array([x.mean() if len(x) else np.nan for x in rows]) for rows in tokens]
     return Advantages([*means], tokens=[*tokens])
 
 

@@ -66,7 +66,7 @@ def make_tasks(samples: Sequence[Sample], result: Advantages) -> tuple[list[Task
     for sample, values, tokens in zip(
         samples, result.groups, result.tokens or nothing, strict=True
     ):
-        if values is not None:
+        if values is not None and np.isfinite(values).any():
             found.append((make_task(sample.group, sample.prompt, values, tokens), sample))
     for sample, values in zip(samples, result.twins or nothing, strict=True):
         if values is not None and sample.group.twin is not None and sample.twin is not None:

@@ -112,6 +112,11 @@ def test_reinforce_pp_shows_means_and_teaches_tokens(make_group):
     assert [len(t) for t in result.tokens[0]] == [1, 3]
 
 
+def test_a_response_without_tokens_is_no_reason_to_stop(make_group):
+    result = advantages([make_group([1, None, 0], lengths=[1, 0, 1])], ReinforcePP())
+    assert np.isnan(result.groups[0]).tolist() == [False, True, False]
+
+
 def test_rloo_takes_kl_off_the_reward_by_hand(make_group):
     # Rewards 2 and 1 minus penalties 0.5 + 0.5 and 0.25: 1 and 0.75
     penalties = [[np.array([0.5, 0.5]), np.array([0.25])]]

@@ -37,6 +37,11 @@ def test_advantages_per_token_take_the_place_of_one_per_rollout() -> None:
     assert [c.advantage.tolist() for c in task.completions] == [[1, 2], [3]]
 
 
+def test_a_group_whose_rollouts_all_lack_an_advantage_has_no_task() -> None:
+    nothing = Advantages([np.array([np.nan, np.nan])])
+    assert make_tasks([Sample(group(1, 1), PROMPT)], nothing) == ([], [])
+
+
 def test_dropped_groups_have_no_task_and_trained_twins_have_one() -> None:
     shown = Prompt(*vars(PROMPT).values())
     samples = [
