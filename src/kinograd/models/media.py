@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -66,14 +67,14 @@ class Prompt:
         input_ids: int64 (P,), with one token per vision feature of each medium.
         positions: int64 (3, P), M-RoPE positions.
         is_media: bool (P,), where vision features replace the token's embedding.
-        media: in the order of their placeholders.
+        media: Patches (Frames for replicated rows) in the order of their placeholders.
         inputs: for replicated rows, what the checkpoint's processor made beside the ids.
     """
 
     input_ids: np.ndarray
     positions: np.ndarray
     is_media: np.ndarray
-    media: tuple[Patches | Frames, ...]
+    media: tuple[Any, ...]
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property

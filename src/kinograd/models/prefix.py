@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,7 +22,6 @@ from torch import Tensor, nn
 
 from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
 from kinograd.models.decoding import Decoding, PrefixDecoding
-from kinograd.models.families.qwen_vl import QwenVL
 from kinograd.models.logprobs import PartLoss, chunk_logits, fused_loss, token_logprobs
 from kinograd.models.media import Patches
 from kinograd.models.prompt import Prompt
@@ -83,10 +83,10 @@ class PrefixLM(nn.Module):
     shares_prefix = True
     """Whether prompt and tower run once per group (see models/replicated)."""
 
-    def __init__(self, model: nn.Module, family: QwenVL, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, family: Any, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model = model
-        self.family = family
+        self.model: Any = model
+        self.family: Any = family
         self.dtype = dtype
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinograd.config.schema import PromptConfig
+from kinograd.models.families.other import OtherVL
 from kinograd.models.families.qwen_vl import QwenVL
 from kinograd.models.media import Frames, Patches, Prompt
 from kinograd.types import DataError, Example, Kind, KinogradError
@@ -106,7 +107,7 @@ def encode(
     media: Sequence[Patches | Frames],
     config: PromptConfig,
     tokenizer,
-    family: QwenVL,
+    family: QwenVL | OtherVL,
 ) -> Prompt:
     """Token ids and positions of one Example whose media are what ``family.medium`` makes.
 

@@ -54,13 +54,18 @@ class ReplicatedLM(PrefixLM):
         ids = ids.to(self.device)
         with torch.no_grad():
             logits = self.model(input_ids=ids, use_cache=False).logits
-            hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            hidden = self._base(input_ids=ids, use_cache=False).last_hidden_state
         self.model.train(training)
         if not torch.allclose(hidden @ self.head_weight.t(), logits, rtol=1e-3, atol=1e-4):
             raise UsageError(
-                f"model.path: the head of a {self.model.config.model_type!r} model is more than "
+                f"model.path: the head of {type(self.model).__name__} is more than "
                 "one matrix product, and Kinograd's log-probabilities would not be its own"
             )
+
+    @property
+    def _base(self) -> Any:
+        """The model below its head."""
+        return self.model.base_model
 
     def prefix(self, prompts: Sequence[Prompt]) -> Prompts:  # type: ignore[override]
         return Prompts(tuple(prompts))
@@ -85,7 +90,7 @@ class ReplicatedLM(PrefixLM):
     def _plain(self, prompt: Prompt, completion: Tensor, **options: Any) -> Any:
         row = self.family.row(prompt, completion)
         with self.autocast():
-            return self.model.base_model(
+            return self._base(
                 **{name: value.to(self.device) for name, value in row.items()}, **options
             )
 
@@ -98,21 +103,21 @@ class ReplicatedLM(PrefixLM):
         self._continue_from(None)
         out = self._plain(prompt, torch.empty(0, dtype=torch.long), use_cache=True)
         out.past_key_values.batch_repeat_interleave(g)
-        offset = getattr(self.model.base_model, "rope_deltas", None)
+        offset = getattr(self._base, "rope_deltas", None)
         return out.last_hidden_state[:, -1].expand(g, -1), _Run(out.past_key_values, offset)
 
     def decode(self, tokens: Tensor, run: _Run) -> Tensor:  # type: ignore[override]
         """One step of one prompt's rows: hidden states (g, D) after ``tokens`` (g,)."""
         self._continue_from(run.offset)
         with self.autocast():
-            return self.model.base_model(
+            return self._base(
                 input_ids=tokens[:, None], past_key_values=run.cache, use_cache=True
             ).last_hidden_state[:, -1]
 
     def _continue_from(self, offset: Tensor | None) -> None:
         """M-RoPE models remember where text goes on after the last prompt they saw, no other."""
-        if hasattr(self.model.base_model, "rope_deltas"):
-            self.model.base_model.rope_deltas = offset
+        if hasattr(self._base, "rope_deltas"):
+            self._base.rope_deltas = offset
 
 
 @dataclass

@@ -57,7 +57,7 @@ class OtherVL:
         """A clip (already under its view) as prompts hold it."""
         return Frames(type, clip.frames)
 
-    def encode(self, messages: list[dict], media: Sequence[Frames], tokenizer: Any) -> Prompt:
+    def encode(self, messages: list[dict], media: Sequence[Any], tokenizer: Any) -> Prompt:
         """The prompt of chat messages, whose media stand in order."""
         shown = iter(media)
         turns = []

@@ -44,7 +44,7 @@ class QwenVL:
         """A clip (already under its view) as prompts hold it."""
         return to_patches(type, clip, geometry)
 
-    def encode(self, messages: list[dict], media: Sequence[Patches], tokenizer: Any) -> Prompt:
+    def encode(self, messages: list[dict], media: Sequence[Any], tokenizer: Any) -> Prompt:
         """The prompt of chat messages, whose media stand in order."""
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         short = tokenizer(text, add_special_tokens=False)["input_ids"]
