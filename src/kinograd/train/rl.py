@@ -15,6 +15,7 @@ from kinograd.algo.presets import advantages, comparable
 from kinograd.algo.views import twin
 from kinograd.config.schema import RlRecipe
 from kinograd.data.sampler import batch_indices
+from kinograd.judge import JudgeOutage
 from kinograd.models.prompt import Prompt
 from kinograd.progress import progress
 from kinograd.rewards.score import score_groups
@@ -59,7 +60,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
         for step in range(session.start, steps):
             watch = Stopwatch()
             session.begin_step(step)
-            batch = sample(engine, session, recipe, step, watch)
+            batch = sample_or_stop(engine, session, recipe, step, watch)
 
             penalties = reward_penalties(batch.kept, session, recipe)
             groups = [s.group for s in batch.kept]
@@ -86,6 +87,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
                 session.keep_rollouts(step, every, taught)
             metrics = group_metrics(every, result) | sampling_metrics(batch.tries, batch.dropped)
             metrics |= corrected | focused | sums | watch.times
+            metrics |= session.judge_metrics()
             metrics["video/wait_s"] = session.reader.store.take_wait_s()
             session.end_step(step + 1, steps, **metrics)
             bar.advance(reward=metrics["reward/mean"], length=metrics["length/mean"])
@@ -99,6 +101,23 @@ class Batch:
     kept: list[Sample]
     dropped: list[Group]
     tries: int
+
+
+def sample_or_stop(
+    engine: Engine, session: Session, recipe: RlRecipe, step: int, watch: Stopwatch
+) -> Batch:
+    """``sample``; when a judge stays away, the run is saved as it was before this step.
+
+    Raises:
+        JudgeOutage: after the checkpoint; the same command goes on from it.
+    """
+    drawn = session.drawn
+    try:
+        return sample(engine, session, recipe, step, watch)
+    except JudgeOutage:
+        session.drawn = drawn
+        session.save(step)
+        raise
 
 
 def sample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import torch
 from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
 from kinograd.data.jsonl import read_examples
 from kinograd.eval.runner import evaluate
-from kinograd.judge import build_judges
+from kinograd.judge import GuardedJudge, build_judges, require_canaries
 from kinograd.keys import derive_seed
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
@@ -129,6 +130,11 @@ class Session:
         )
         self.run.log(step, **{"eval/accuracy": figures["accuracy"]})
 
+    def judge_metrics(self) -> dict[str, float]:
+        """What every model judge has done since the process started."""
+        guarded = [j for j in self.judges.values() if isinstance(j, GuardedJudge)]
+        return {name: value for j in guarded for name, value in j.metrics().items()}
+
     def save(self, step: int) -> Path:
         """Write ``checkpoints/step-N`` with a folder ``model/`` that transformers loads."""
         return checkpoint.save(
@@ -168,6 +174,7 @@ def open_session(
     Raises:
         UsageError: for an empty dataset, kinds without a grader, or a folder that holds
             something else.
+        KinogradError: a judge does not answer, or fails its canaries.
     """
     examples = read_examples([Path(p) for p in recipe.data.train])
     if not examples:
@@ -176,6 +183,8 @@ def open_session(
     judges = build_judges(recipe.judges)
     graded = [*examples, *held_out] if isinstance(recipe, RlRecipe) else held_out
     check_routing({e.kind for e in graded}, recipe.reward, judges)
+    if isinstance(recipe, RlRecipe):
+        asyncio.run(require_canaries(judges, recipe.reward.judges))
     torch.manual_seed(derive_seed(recipe.run.seed, "adapters"))
     model = load(recipe.model)
     check_learner(model)
