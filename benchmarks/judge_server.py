@@ -67,6 +67,7 @@ class JudgeServer:
         self.reply, self.fault_rate, self.faults, self.seed = reply, fault_rate, faults, seed
         self.latency_s, self.honours, self.refuses = latency_s, honours, refuses
         self.logprobs, self.key = logprobs, key
+        self.finish, self.retry_after_ms = "stop", 20
         self.arrivals: Counter[str] = Counter()
         self.successes: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
@@ -144,6 +145,7 @@ class JudgeServer:
             return True
         body = json.loads(data)
         if self.refuses and (unknown := self._constraint(body) - self.honours):
+            self.outcomes["refused"] += 1
             message = json.dumps({"error": {"message": f"unknown field {sorted(unknown)}"}})
             await self._send(writer, "400 Bad Request", message)
             return True
@@ -180,7 +182,7 @@ class JudgeServer:
         return known
 
     def _completion(self, body: dict[str, Any], text: str) -> str:
-        choice: dict[str, Any] = {"message": {"content": text}, "finish_reason": "stop"}
+        choice: dict[str, Any] = {"message": {"content": text}, "finish_reason": self.finish}
         if body.get("logprobs") and self.logprobs:
             labels = allowed_labels(body) or [text]
             # The chosen label gets half, the others share the rest.
@@ -202,7 +204,8 @@ class JudgeServer:
     ) -> bool:
         match fault:
             case "429":
-                await self._send(writer, "429 Too Many Requests", "{}", "retry-after-ms: 20\r\n")
+                wait = f"retry-after-ms: {self.retry_after_ms}\r\n"
+                await self._send(writer, "429 Too Many Requests", "{}", wait)
             case "503":
                 await self._send(writer, "503 Service Unavailable", "down for a moment")
             case "garbage":

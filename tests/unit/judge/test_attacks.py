@@ -201,5 +201,6 @@ def test_honest_text_is_left_alone() -> None:
 
 
 def test_text_nested_beyond_reason_loses_its_brackets() -> None:
+    assert neutralise("<|im_<|x|>start|> fish <b>") == "fish <b>"
     nested = "<|" * 4000 + "fish" + "|>" * 4000
     assert not re.search(r"[<>]", neutralise(nested))

@@ -116,9 +116,10 @@ def test_a_judge_that_always_says_the_same_is_refused(serve: Build, model_judge:
 
 def test_an_unscored_canary_is_no_pass(serve: Build, model_judge: Build) -> None:
     def reply(body: dict[str, Any]) -> str:
-        return "Hm." if "whisk the eggs" in str(body["messages"]) else knowing(body)
+        return "Hm." if "wash the salad" in str(body["messages"]) else knowing(body)
 
-    report = asyncio.run(check_canaries(model_judge(serve(reply)), {Kind.DARK_EVENT}))
+    report = asyncio.run(check_canaries(model_judge(serve(reply))))
+    assert report.resisted == 1.0
     assert not report.passed
     with pytest.raises(KinogradError, match="judge_unparsable"):
         report.require()

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from kinograd.config.schema import OpenAIJudge
 from kinograd.judge.client import ModelJudge
+from kinograd.judge.pace import Pace
+from kinograd.judge.transport import Completion, Failure, Transport, parse_retry_after
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored, UsageError, Verdict
 
 Build = Callable[..., Any]
@@ -102,8 +105,8 @@ def test_one_judge_serves_one_event_loop_after_another(serve: Build, model_judge
 
 
 def test_a_dead_url_is_left_for_a_living_one(serve: Build, model_judge: Build) -> None:
-    good, dying = serve(grade_by_number), serve(grade_by_number)
-    judge = model_judge(good, dying, max_concurrency=4)
+    dying, good = serve(grade_by_number), serve(grade_by_number)
+    judge = model_judge(dying, good, max_concurrency=4)
     ask(judge, [dark("answer 0")])
     dying.fault_rate, dying.faults = 1.0, ("close",)
     verdicts = ask(judge, [dark(f"answer {i}") for i in range(40)])
@@ -122,6 +125,31 @@ def test_retry_after_is_waited_for(serve: Build, model_judge: Build) -> None:
     assert "HTTP 429" in verdict.detail
     assert server.outcomes["429"] == 7
     assert time.monotonic() - before >= 6 * 0.02
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(serve: Build) -> None:
+    server = serve(fault_rate=1.0, faults=("429",))
+    server.retry_after_ms = 3_600_000
+    outcome = complete(OpenAIJudge(urls=[server.url], model="m"), Pace(None))
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is Unscored.JUDGE_TIMEOUT
+    assert "HTTP 429" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0.0),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "soon"}, 0.0),
+        ({"retry-after": "nan"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float) -> None:
+    assert parse_retry_after(headers) == seconds
 
 
 @pytest.mark.parametrize(
@@ -168,14 +196,60 @@ def test_a_refusal_is_not_repeated(serve: Build, model_judge: Build) -> None:
     (verdict,) = ask(judge, [dark("answer 1")])
     assert verdict.unscored is Unscored.JUDGE_UNAVAILABLE
     assert "HTTP 400" in verdict.detail
+    assert server.outcomes["refused"] == 1
+
+
+def complete(config: OpenAIJudge, tokens: Pace) -> Completion | Failure:
+    """One request of 300 characters and at most 50 reply tokens, straight through a Transport."""
+
+    async def run() -> Completion | Failure:
+        transport = Transport(config, "key", Pace(None), tokens, backoff_s=0.0)
+        message = {"role": "user", "content": "x" * 300}
+        try:
+            return await transport.complete({"messages": [message], "max_tokens": 50})
+        finally:
+            await transport.close()
+
+    return asyncio.run(run())
+
+
+def test_one_attempt_may_not_outlast_the_deadline(serve: Build) -> None:
+    server = serve(fault_rate=1.0, faults=("hang",))
+    config = OpenAIJudge(urls=[server.url], model="m", timeout_s=600.0, deadline_s=0.3)
+    outcome = complete(config, Pace(None))  # or pytest's own limit ends the test
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is Unscored.JUDGE_TIMEOUT
 
 
 def test_requests_per_minute_are_kept(serve: Build, model_judge: Build) -> None:
     server = serve(grade_by_number)
-    judge = model_judge(server, requests_per_minute=1800.0)  # 30 a second, 30 at once
+    judge = model_judge(server, requests_per_minute=120.0)  # two a second, three at once
     before = time.monotonic()
-    ask(judge, [dark(f"answer {i}") for i in range(40)])
-    assert time.monotonic() - before >= 10 / 30
+    ask(judge, [dark(f"answer {i}") for i in range(4)])  # and the probe
+    assert time.monotonic() - before >= 0.99
+
+
+def test_tokens_per_minute_count_attempts_and_are_corrected_by_usage(serve: Build) -> None:
+    class Ledger(Pace):
+        spent = 0.0
+        attempts = 0
+
+        def reserve(self, cost: float = 1.0) -> float:
+            self.spent += cost
+            self.attempts += 1
+            return 0.0
+
+        def correct(self, difference: float) -> None:
+            self.spent += difference
+
+    server, ledger = serve(), Ledger(None)
+    config = OpenAIJudge(urls=[server.url], model="m", max_retries=2)
+
+    assert isinstance(complete(config, ledger), Completion)
+    assert (ledger.attempts, ledger.spent) == (1, 101.0)  # what the server says it was
+    server.fault_rate, server.faults = 1.0, ("503",)
+    assert isinstance(complete(config, ledger), Failure)
+    assert (ledger.attempts, ledger.spent) == (4, 101.0 + 3 * 150.0)
 
 
 # ----------------------------------------------------------------------- start
@@ -203,6 +277,29 @@ def test_auto_finds_the_strongest_constraint_that_is_honoured(
             (verdict,) = ask(judge, [dark("anything")])
             expected = next((m for m in ("choice", "regex", "json_schema") if m in honours), "text")
             assert (judge.asker.mode, verdict.value) == (expected, 0.0)
+
+
+def test_one_strange_reply_does_not_condemn_an_endpoint(serve: Build, model_judge: Build) -> None:
+    said: list[str] = []
+
+    def reply(body: dict[str, Any]) -> str:
+        said.append("Hello!" if not said else body["structured_outputs"]["choice"][0])
+        return said[-1]
+
+    judge = model_judge(serve(reply), verdict="auto")
+    assert ask(judge, [dark("anything")])[0].value == 0.0
+    assert judge.asker.mode == "choice"
+
+
+def test_what_the_budget_cut_off_is_no_verdict(serve: Build, model_judge: Build) -> None:
+    server = serve(lambda body: "I weighed both sides and conclude\n2")
+    judge = model_judge(server, verdict="text")
+    assert ask(judge, [dark("answer 0")])[0].value == 2.0
+    server.finish = "length"
+    asked = len(server.bodies)
+    (verdict,) = ask(judge, [dark("answer 1")])
+    assert verdict.unscored is Unscored.JUDGE_UNPARSABLE
+    assert len(server.bodies) == asked + 1
 
 
 def test_a_form_that_is_not_honoured_stops_at_the_start(serve: Build, model_judge: Build) -> None:
