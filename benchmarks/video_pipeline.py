@@ -40,7 +40,8 @@ import torch
 import video_peers
 
 from kinograd.config.video import VideoConfig
-from kinograd.types import Clip, Cut, Media, MediaType, Span
+from kinograd.types import Cut, Media, MediaType, Span
+from kinograd.video import indexes
 from kinograd.video.cache import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.patches import Geometry, patchify
@@ -144,10 +145,10 @@ def media_of(path: Path) -> Media:
     return Media(MediaType.VIDEO, Cut.whole(path.name))
 
 
-def cold(path: Path) -> Clip:
+def cold(path: Path) -> None:
+    indexes._recent.clear()  # a large file's map is remembered within a process
     clip = decode(media_of(path), CONFIG.spec(), CONFIG, path.parent)
     patchify(clip.frames, GEOMETRY)
-    return clip
 
 
 def cached_by(folder: str) -> Callable[[Path], None]:
