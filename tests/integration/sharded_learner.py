@@ -29,9 +29,11 @@ def make_tasks(model: VideoLM) -> list[Task]:
         patches = Patches(MediaType.VIDEO, pixels, (4, 4, 6), 1.0)
         around = [family.vision_start, family.video_token, family.vision_end]
         words = rng.integers(300, 400, 6 + i).tolist()
-        ids = family.expand([*words[:3], *around, *words[3:]], [patches])
+        media = () if i == 0 else (patches,)  # one rank has nothing to look at
+        around = around if media else []
+        ids = family.expand([*words[:3], *around, *words[3:]], media)
         is_media = ids == family.video_token
-        prompt = Prompt(ids, family.positions(ids, [patches]), is_media, (patches,))
+        prompt = Prompt(ids, family.positions(ids, media), is_media, media)
         lengths = rng.integers(1, 8, i + 1)
         completions = tuple(
             Completion(

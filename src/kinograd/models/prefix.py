@@ -91,6 +91,9 @@ class PrefixLM(nn.Module):
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
         """Patches that went through the tower, ever: proof that pixels reach the loss."""
+        self.always_looks = False
+        """Run the tower for prompts without media too, at weight zero: ranks that share its
+        weights have to make the same calls."""
         self._adopt()
 
     def _adopt(self) -> None:
@@ -149,6 +152,16 @@ class PrefixLM(nn.Module):
                 found[m] = by_time[:, list(m.order)].flatten(1, 2)
         return found
 
+    def _blank_features(self) -> Tensor:
+        """The sum of the features of the smallest possible clip, all black."""
+        vision = self.family.config.vision_config
+        merge, patch = self.family.merge, vision.patch_size
+        pixels = torch.zeros(merge**2, 3 * vision.temporal_patch_size * patch**2)
+        grids = torch.tensor([[1, merge, merge]], device=self.device)
+        with self.autocast():
+            (features,) = self.family.features(self.model, pixels.to(self.device), grids)
+        return features.sum()
+
     def prefix(self, prompts: Sequence[Prompt]) -> Prefix:
         """Forward N prompts (right-padded) with graph, capturing keys and values."""
         device = self.device
@@ -171,6 +184,8 @@ class PrefixLM(nn.Module):
             slots = slots.to(device)
             embeds = embeds.masked_scatter(slots[..., None], flat[0])
             deep = self.family.deep_features(slots, flat[1:])
+        elif self.always_looks:
+            embeds = embeds + 0.0 * self._blank_features().to(embeds.dtype)
         capture = PrefixCapture()
         with self.autocast():
             hidden = self.family.language_model(self.model)(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from kinograd.models.prefix import PrefixLM
+from kinograd.types import UsageError
 
 
 def start() -> tuple[int, int]:
@@ -52,9 +53,19 @@ def most(value: int) -> int:
 def shard(lm: PrefixLM) -> None:
     """Spread weights, gradients and optimizer state over all ranks, layer by layer.
 
-    Gradients are summed, not averaged: normalisers are global already.
+    Gradients are summed, not averaged: normalisers are global already. A frozen tower is
+    gathered with the root, not block by block: ranks use their cached features at
+    different times, and a call that only some ranks make would hang.
+
+    Raises:
+        UsageError: replicated rows of an unknown architecture have no known layers.
     """
-    layers = [*lm.family.language_model(lm.model).layers, *lm.family.tower(lm.model).blocks]
+    if not lm.shares_prefix:
+        raise UsageError("sharding needs a model whose prompts are shared; see models/families")
+    layers = list(lm.family.language_model(lm.model).layers)
+    if not lm.tower_frozen:
+        layers += lm.family.tower(lm.model).blocks
+        lm.always_looks = True
     for layer in layers:
         fully_shard(layer)
     fully_shard(lm)
