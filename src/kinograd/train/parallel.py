@@ -69,7 +69,7 @@ def shard(lm: PrefixLM) -> None:
     for layer in layers:
         fully_shard(layer)
     fully_shard(lm)
-    for method in ("prefix", "logprobs", "loss", "decode", "next_logits", "media_features"):
+    for method in ("prefix", "logprobs", "loss", "decode", "next_logits"):
         register_fsdp_forward_method(lm, method)
     for module in lm.modules():
         if isinstance(module, FSDPModule):
