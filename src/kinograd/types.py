@@ -233,7 +233,7 @@ class Example:
     rationale: str | None = None
     source: str = ""
     split: str = "train"
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 # ------------------------------------------------------------ rollouts, scores
@@ -266,7 +266,7 @@ class Score:
     """
 
     value: float | None
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
     unscored: Unscored | None = None
     correct: bool = False
     detail: str = ""
@@ -334,7 +334,7 @@ class Verdict:
     precision in ``parts``) or unscored with a reason. An outage is never a zero."""
 
     value: float | None
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
     unscored: Unscored | None = None
     label: str = ""
     detail: str = ""

@@ -22,7 +22,15 @@ class LoraConfig(Section):
     rank: Positive = 16
     alpha: float = 32.0
     dropout: Fraction = 0.0
-    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets: list[str] = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]
     """Linear layers of the language model that get an adapter."""
 
 
@@ -48,7 +56,9 @@ class DataConfig(Section):
 
 
 class PromptConfig(Section):
-    template: Literal["video_r1", "open_r1_video", "vidbridge", "dvd_counting", "plain"] = "video_r1"
+    template: Literal["video_r1", "open_r1_video", "vidbridge", "dvd_counting", "plain"] = (
+        "video_r1"
+    )
     mode: Literal["reason", "direct"] = "reason"
     system: str | None = None
     max_tokens: Positive = 16384
@@ -309,6 +319,4 @@ class DemoRecipe(Section):
     evaluate: EvalConfig = EvalConfig()
 
 
-Recipe = Annotated[
-    SftRecipe | RlRecipe | EvalRecipe | DemoRecipe, Field(discriminator="method")
-]
+Recipe = Annotated[SftRecipe | RlRecipe | EvalRecipe | DemoRecipe, Field(discriminator="method")]
