@@ -75,8 +75,9 @@ class Model:
         """Answer one question about a video or image.
 
         Args:
-            media: a file, a ``Cut``, or decoded frames: an array (T, H, W, 3) uint8 or a
-                list of images or arrays, ``fps`` apart.
+            media: a file, a ``Cut``, an image (PIL or uint8 (H, W, 3)), or decoded frames:
+                an array (T, H, W, 3) or a list of images, ``fps`` of them a second and
+                none left out; a list of one is an image.
             options: for multiple choice, for instance ``["A. up", "B. down"]``.
             temperature: 0 takes the likeliest token each time.
 
@@ -102,31 +103,33 @@ class Model:
         return Answer(text, answer_span(text), think_span(text), stop is StopReason.END)
 
     def _clip(self, media: Any, fps: float) -> tuple[Media, Clip]:
-        from kinograd.video.decode import clip_from_frames, decode
+        from kinograd.video.decode import clip_from_frames, clip_from_image, decode
 
         spec = self.video.spec(self.loaded.geometry.patch * self.loaded.geometry.merge)
         if isinstance(media, str | Path):
-            file = Path(media).expanduser().absolute()
+            file = Path(media).expanduser().resolve()
             image = file.suffix.lower() in IMAGES
             type = MediaType.IMAGE if image else MediaType.VIDEO
             medium = Media(type, Cut.whole(file.name))
             return medium, decode(medium, spec, self.video, file.parent)
         if isinstance(media, Cut):
-            paths = [Path(p).expanduser().absolute() for p in media.paths]
+            paths = [Path(p).expanduser().resolve() for p in media.paths]
             if not paths:
                 raise UsageError("a cut of nothing but black shows nothing to ask about")
             root = Path(paths[0].anchor)
             segments = tuple(
-                Span(str(Path(s.path).expanduser().absolute().relative_to(root)), s.start, s.end)
+                Span(str(Path(s.path).expanduser().resolve().relative_to(root)), s.start, s.end)
                 if isinstance(s, Span)
                 else s
                 for s in media.segments
             )
             medium = Media(MediaType.VIDEO, Cut(segments))
             return medium, decode(medium, spec, self.video, root)
-        clip = clip_from_frames(media, fps, spec)
-        type = MediaType.VIDEO if len(clip.frames) > 1 else MediaType.IMAGE
-        return Media(type, Cut(())), clip
+        alone = hasattr(media, "convert") or getattr(media, "ndim", 4) == 3
+        frames = [media] if alone else media
+        if len(frames) == 1:
+            return Media(MediaType.IMAGE, Cut(())), clip_from_image(frames[0], spec)
+        return Media(MediaType.VIDEO, Cut(())), clip_from_frames(frames, fps, spec)
 
 
 def load(path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:

@@ -15,7 +15,7 @@ from kinograd.types import Clip, Cut, Media, MediaType, VideoSpec
 from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.faults import ClipError, ClipFault
-from kinograd.video.images import clip_from_frames, image_clip
+from kinograd.video.images import clip_from_frames, clip_from_image, image_clip
 from kinograd.video.index import nearest_shown
 from kinograd.video.indexes import open_reader
 from kinograd.video.paths import resolve

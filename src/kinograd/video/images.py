@@ -44,6 +44,19 @@ def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: Video
     return Clip(pixels, np.arange(n) / fps, fps, fps, n / fps)
 
 
+def clip_from_image(image: Any, spec: VideoSpec, scaler: Scaler | None = None) -> Clip:
+    """The Clip (T = 1) of a PIL image or uint8 array (H, W, 3).
+
+    Raises:
+        ValueError: another type or shape, or an aspect ratio beyond 200:1.
+    """
+    array = rgb_array(image)
+    low, high = spec.image_pixels
+    height, width = smart_resize(array.shape[0], array.shape[1], spec.size_factor, low, high)
+    pixels = (scaler or Scaler(spec.resample)).rgb_array(array, height, width)
+    return Clip(pixels[None], np.zeros(1), 1.0, 1.0, 1.0)
+
+
 def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixels: int) -> Clip:
     """The Clip (T = 1) of an image file, turned by its EXIF orientation.
 
@@ -67,11 +80,9 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
             ClipFault.NOT_MEDIA, label, f"not an image that can be read ({error})"
         ) from None
     try:
-        low, high = spec.image_pixels
-        height, width = smart_resize(array.shape[0], array.shape[1], spec.size_factor, low, high)
+        return clip_from_image(array, spec, scaler)
     except ValueError as error:
         raise ClipError(ClipFault.ASPECT, label, f"{error}; drop the image") from None
-    return Clip(scaler.rgb_array(array, height, width)[None], np.zeros(1), 1.0, 1.0, 1.0)
 
 
 def rgb_array(frame: Any) -> np.ndarray:
