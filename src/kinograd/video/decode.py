@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
     from kinograd.video.reader import Reader
 
-__all__ = ["ClipError", "ClipFault", "Source", "clip_from_frames", "decode", "probe", "wanted"]
+__all__ = [
+    "ClipError",
+    "ClipFault",
+    "Source",
+    "clip_from_frames",
+    "clip_from_image",
+    "decode",
+    "probe",
+    "wanted",
+]
 
 # Part of every cache key: raise it whenever the same input gives other pixels.
 DECODER_VERSION = 1
