@@ -164,3 +164,10 @@ def test_interrupt_and_go_on(recipe, tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == sorted(set(steps))
     assert steps[-1] == 12
+
+
+def test_several_processes_are_refused_instead_of_training_the_same_thing_twice(
+    recipe: Callable[..., Path], fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "one process for now" in fails(2, "sft", recipe())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,6 +177,11 @@ def open_session(
             something else.
         KinogradError: a judge does not answer, or fails its canaries.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "the loops run in one process for now: start the command without torchrun or "
+            "accelerate launch (the learner itself can be sharded, see train/parallel.py)"
+        )
     examples = read_examples([Path(p) for p in recipe.data.train])
     if not examples:
         raise UsageError(f"data.train: no examples in {', '.join(recipe.data.train) or '[]'}")
