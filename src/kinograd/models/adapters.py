@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from kinograd.config.schema import LoraConfig
 from kinograd.keys import derive_seed
 from kinograd.types import UsageError
 
 
-def add_adapter(model: nn.Module, config: LoraConfig) -> None:
+def add_adapter(model: PreTrainedModel, config: LoraConfig) -> None:
     """Freeze ``model`` and give the language model's linear layers trainable adapters.
 
     Their random start is the same on every rank and in every run.
@@ -28,7 +29,7 @@ def add_adapter(model: nn.Module, config: LoraConfig) -> None:
     """
     from peft import LoraConfig as PeftConfig
 
-    decoder = model.get_decoder()  # type: ignore[operator]
+    decoder = model.get_decoder()
     root = next(n for n, m in model.named_modules() if m is decoder)
     layers = {n.rsplit(".", 1)[-1] for n, _ in decoder.named_modules()}
     if unknown := sorted(set(config.targets) - layers):
@@ -42,19 +43,20 @@ def add_adapter(model: nn.Module, config: LoraConfig) -> None:
         model.add_adapter(
             PeftConfig(
                 r=config.rank,
-                lora_alpha=config.alpha,
+                # Declared an int, but PEFT only divides it by the rank.
+                lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]
                 lora_dropout=config.dropout,
                 target_modules=rf"{re.escape(root)}\..*\.({targets})",
             )
         )
 
 
-def has_adapter(model: nn.Module) -> bool:
+def has_adapter(model: PreTrainedModel) -> bool:
     return bool(getattr(model, "_hf_peft_config_loaded", False))
 
 
 @contextmanager
-def adapter_off(model: nn.Module) -> Iterator[None]:
+def adapter_off(model: PreTrainedModel) -> Iterator[None]:
     """Run the base model: the reference policy of a run that trains an adapter."""
     model.disable_adapters()
     try:
@@ -64,7 +66,7 @@ def adapter_off(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def merged_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The weights with every adapter folded in, under the base model's own names."""
     from peft.tuners.lora import LoraLayer
 
@@ -73,9 +75,10 @@ def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
         for name, tensor in model.state_dict().items()
         if "lora_" not in name
     }
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
-            for adapter in module.active_adapters:
-                key = f"{name}.weight"
-                state[key] = state[key] + module.get_delta_weight(adapter)
+    # Each kind of layer has its own get_delta_weight; their base class declares none.
+    layers: dict[str, Any] = {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
+    for name, layer in layers.items():
+        for adapter in layer.active_adapters:
+            key = f"{name}.weight"
+            state[key] = state[key] + layer.get_delta_weight(adapter)
     return state

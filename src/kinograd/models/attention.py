@@ -17,6 +17,8 @@ Shape legend: N prompts, R = N x g rows of completions, H query heads, K key/val
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -274,8 +276,15 @@ def decode_attention(
 
 
 def shared_attention(
-    module, query, key, value, attention_mask, scaling=None, shared=None, **kwargs
-):
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    shared: PrefixKV | PrefixCapture | DecodeState | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
     """The attention function that transformers calls in every text layer."""
     window = getattr(module, "sliding_window", None)
     layer = module.layer_idx

@@ -44,7 +44,7 @@ class VideoLM:
     """A loaded checkpoint: weights, tokenizer, and how it cuts frames into patches."""
 
     lm: PrefixLM
-    tokenizer: object
+    tokenizer: Any
     geometry: Geometry
     path: str
     """Its local folder."""
@@ -64,7 +64,7 @@ class VideoLM:
 
     @property
     def end_token(self) -> int:
-        return self.tokenizer.eos_token_id  # type: ignore[attr-defined]
+        return self.tokenizer.eos_token_id
 
     def save(self, folder: Path) -> None:
         """Write a folder that plain transformers and vLLM load, processor files included.
@@ -80,7 +80,7 @@ class VideoLM:
             plain.save_pretrained(folder)
         else:
             model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+        self.tokenizer.save_pretrained(folder)
         for name in _PROCESSOR_FILES:
             source = Path(self.path) / name
             if source.is_file() and not (folder / name).exists():

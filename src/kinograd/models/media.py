@@ -44,7 +44,7 @@ class Patches:
         """
         t = self.grid[0]
         pixels = self.pixels.view(t, -1, self.pixels.shape[1])[list(order)].flatten(0, 1)
-        return replace(self, pixels=pixels, source=self, order=tuple(int(i) for i in order))
+        return replace(self, pixels=pixels, source=self, order=tuple(order))
 
 
 @dataclass(frozen=True, eq=False)

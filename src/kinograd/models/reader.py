@@ -89,7 +89,7 @@ class Reader:
             ordered = self._patches.get((m, ORDERED)) or self._medium(m, example, ORDERED, step)
             if isinstance(ordered, Patches) and m.type is MediaType.VIDEO:
                 key = (self.seed, example.id, step)
-                return ordered.permuted(shuffle_order(ordered.grid[0], *key))
+                return ordered.permuted(shuffle_order(ordered.grid[0], *key).tolist())
         clip = self._view(self.store.get(m), m, example, view, step)
         return self.model.medium(m.type, clip)
 

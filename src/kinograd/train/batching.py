@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinograd.algo.loss import TokenBatch
 from kinograd.models.prompt import Prompt
-
-TOKEN_FIELDS = ("weight", "row", "advantage", "old", "ref", "importance")
-"""Inputs of the loss that a MicroBatch holds per token, named as in ``algo.loss.TokenBatch``."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,22 @@ class MicroBatch:
     importance: Tensor | None
     where: tuple[tuple[int, int] | None, ...]
 
-    def of(self, name: str, tokens: slice) -> Tensor | None:
-        """One of the loss's inputs for some of the tokens."""
-        values = getattr(self, name)
-        return None if values is None else values[tokens]
+    def batch(self, logprobs: Tensor, entropy: Tensor, tokens: slice) -> TokenBatch:
+        """What the loss takes in, for some of the tokens."""
+
+        def some(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[tokens]
+
+        return TokenBatch(
+            logprobs,
+            entropy,
+            weight=self.weight[tokens],
+            row=self.row[tokens],
+            advantage=some(self.advantage),
+            old=some(self.old),
+            ref=some(self.ref),
+            importance=some(self.importance),
+        )
 
 
 def micro_batches(

@@ -19,7 +19,7 @@ from kinograd.config.schema import OptimConfig
 from kinograd.models.load import VideoLM
 from kinograd.models.prefix import Prefix, PrefixLM, backward_prefix
 from kinograd.train import parallel
-from kinograd.train.batching import TOKEN_FIELDS, MicroBatch, Task, make_packs, micro_batches
+from kinograd.train.batching import MicroBatch, Task, make_packs, micro_batches
 from kinograd.train.optim import learning_rate, make_optimizer
 from kinograd.types import KinogradError
 
@@ -103,12 +103,7 @@ class Learner:
         """The loss of one micro-batch, its parts added to ``sums``."""
 
         def share(logprobs: Tensor, entropy: Tensor, tokens: slice) -> Tensor:
-            batch = TokenBatch(
-                logprobs,
-                entropy,
-                **{name: micro.of(name, tokens) for name in TOKEN_FIELDS},
-            )
-            value, parts = loss(batch)
+            value, parts = loss(micro.batch(logprobs, entropy, tokens))
             for name, part in parts.items():
                 sums[name] += float(part)
             return value
@@ -187,7 +182,9 @@ class Learner:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Weights that training changes, and the optimizer's moments, by parameter name."""
-        names = {p: n for n, p in self.model.lm.named_parameters() if p.requires_grad}
+        names: dict[Tensor, str] = {
+            p: n for n, p in self.model.lm.named_parameters() if p.requires_grad
+        }
         moments = {
             f"{names[p]}.{key}": value
             for p, state in self.optimizer.state.items()

@@ -84,13 +84,13 @@ class OtherVL:
         return row | {"attention_mask": torch.ones(1, p + c, dtype=torch.long)}
 
     @staticmethod
-    def tower(model: nn.Module) -> nn.Module:
+    def tower(model: Any) -> nn.Module:
         """The vision encoder; what connects it to the language model is not part of it.
 
         Raises:
             UsageError: the model has no encoder of its own for images.
         """
-        tower = model.get_encoder(modality="image")  # type: ignore[operator]
+        tower = model.get_encoder(modality="image")
         if tower is model or tower is model.base_model:
             name = type(model).__name__
             raise UsageError(f"model.path: {name} has no vision tower that Kinograd could find")

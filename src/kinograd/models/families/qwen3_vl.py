@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn, stack
+from torch import Tensor, stack
 
 from kinograd.models.families.qwen_vl import QwenVL
 from kinograd.models.media import Patches
@@ -60,7 +60,7 @@ class Qwen3VL(QwenVL):
         return out
 
     @staticmethod
-    def features(model: nn.Module, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
+    def features(model: Any, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
         output = model.model.get_video_features(pixels, grids, return_dict=True)
         levels = [output.pooler_output, *output.deepstack_features]
         return [stack(medium) for medium in zip(*levels, strict=True)]

@@ -27,7 +27,7 @@ class QwenVL:
     pixel_mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
     pixel_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: Any) -> None:
         self.config = config
         self.image_token: int = config.image_token_id
         self.video_token: int = config.video_token_id
@@ -66,7 +66,7 @@ class QwenVL:
                 row[f"{name}_grid_thw"] = torch.tensor([m.grid for m in media])
         return row
 
-    def control_tokens(self, tokenizer) -> list[str]:
+    def control_tokens(self, tokenizer: Any) -> list[str]:
         """Texts that the tokenizer would read as control tokens."""
         return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
 
@@ -130,15 +130,15 @@ class QwenVL:
         return np.concatenate(parts, axis=1)
 
     @staticmethod
-    def language_model(model: nn.Module) -> nn.Module:
+    def language_model(model: Any) -> nn.Module:
         return model.model.language_model
 
     @staticmethod
-    def tower(model: nn.Module) -> nn.Module:
+    def tower(model: Any) -> nn.Module:
         return model.model.visual
 
     @staticmethod
-    def features(model: nn.Module, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
+    def features(model: Any, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
         """Vision features (levels, tokens, D) per medium; images are clips of one patch.
 
         Level 0 replaces the placeholders' embeddings; further levels (DeepStack) are added
