@@ -157,6 +157,11 @@ def test_a_judge_that_goes_away_teaches_nothing_from_then_on(
     )
     end_step = session.Session.end_step
 
+    async def taken_on_trust(*_: Any) -> dict[str, Any]:  # this judge knows no canary
+        return {}
+
+    monkeypatch.setattr(session, "require_canaries", taken_on_trust)
+
     def fall_ill(self: session.Session, step: int, total: int, **metrics: Any) -> None:
         end_step(self, step, total, **metrics)
         Judge.ill = True
