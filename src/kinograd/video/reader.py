@@ -17,7 +17,6 @@ from kinograd.video.index import Index, Packets, Run, plan
 
 if TYPE_CHECKING:
     from av.packet import Packet
-    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -198,19 +197,17 @@ class Reader:
 
         Only some headers promise: mp4 and its kin list their packets (less those that an
         edit list drops), Matroska and AVI give the length in seconds of their longest
-        stream. Elsewhere a file that was cut off cannot be told from a shorter one.
+        stream; where that starts late, some muxers (FFmpeg's) count from zero and some
+        from the start, so only a file that is too short by both counts was cut off.
+        Elsewhere a file that was cut off cannot be told from a shorter one.
         """
         names = set(self._container.format.name.split(","))
         if "mp4" in names:
             return packets < len(self._stream.index_entries)
         if names & {"matroska", "avi"} and self._container.duration:
             rate = float(self._stream.average_rate or 25)
-            first = min((s.start_time or 0) * float(s.time_base or 0) for s in self._streams())
-            return end - first < self._container.duration / 1e6 - _SLACK_S - 2 / rate
+            return end < self._container.duration / 1e6 - _SLACK_S - 2 / rate
         return False
-
-    def _streams(self) -> list[Stream]:
-        return [s for s in self._container.streams if s.type in ("video", "audio")]
 
     # ----------------------------------------------------------------- decoding
 
