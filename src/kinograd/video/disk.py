@@ -13,10 +13,12 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -67,12 +69,13 @@ class DiskCache:
         file = self._file(key)
         try:
             clip = _read(file)
-            os.utime(file)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             file.unlink(missing_ok=True)
             return None
+        with suppress(OSError):  # another user's file in a shared folder; gone meanwhile
+            os.utime(file)
         return clip
 
     def save(self, key: str, clip: Clip) -> None:
@@ -210,37 +213,44 @@ def _alive(pid: int) -> bool:
 
 
 def _write(file: Path, clip: Clip, jpeg: bool) -> None:
-    frames = clip.frames
+    arrays = {"timestamps": clip.timestamps}
     if jpeg:
-        blobs = [_to_jpeg(f) for f in frames]
-        ends = np.cumsum([len(b) for b in blobs])
-        frames = np.frombuffer(b"".join(blobs), np.uint8)
-        arrays = {"jpeg": frames, "ends": ends, "timestamps": clip.timestamps}
+        blobs = [_to_jpeg(f) for f in clip.frames]
+        arrays["ends"] = np.cumsum([len(b) for b in blobs])
+        arrays["jpeg"] = np.frombuffer(b"".join(blobs), np.uint8)
     else:
-        arrays = {"frames": np.ascontiguousarray(frames), "timestamps": clip.timestamps}
+        arrays["frames"] = np.ascontiguousarray(clip.frames)
     facts = {
         "native_fps": clip.native_fps,
         "fps": clip.fps,
         "duration": clip.duration,
         "damaged": clip.damaged,
-        "crc32": zlib.crc32(np.ascontiguousarray(frames).data),
     }
+    facts["crc32"] = _checksum(facts, arrays)
     save_file(arrays, file, metadata={"clip": json.dumps(facts)})
 
 
 def _read(file: Path) -> Clip:
     with safe_open(file, framework="np") as f:
         facts = json.loads(f.metadata()["clip"])
-        jpeg = "jpeg" in f.keys()  # noqa: SIM118 - not a mapping
-        frames = f.get_tensor("jpeg" if jpeg else "frames")
-        timestamps = f.get_tensor("timestamps")
-        ends = f.get_tensor("ends") if jpeg else None
-    if zlib.crc32(frames.data) != facts.pop("crc32"):
+        arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - not a mapping
+    if facts.pop("crc32") != _checksum(facts, arrays):
         raise ValueError(f"{file}: checksum differs")
-    if ends is not None:
-        blobs = np.split(frames, ends[:-1])
+    if "jpeg" in arrays:
+        blobs = np.split(arrays["jpeg"], arrays["ends"][:-1])
         frames = np.stack([_from_jpeg(b) for b in blobs])
-    return Clip(frames=frames, timestamps=timestamps, **facts)
+    else:
+        frames = arrays["frames"]
+    return Clip(frames=frames, timestamps=arrays["timestamps"], **facts)
+
+
+def _checksum(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of all that a Clip is made of: pixels, their shape, times and rates."""
+    crc = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return crc
 
 
 def _to_jpeg(frame: np.ndarray) -> bytes:

@@ -24,7 +24,8 @@ class Scaler:
     """Converts frames to (3, H, W) uint8 RGB; keeps swscale's tables between frames.
 
     Planar output with full chroma interpolation: swscale's packed RGB is about 1.5/255
-    too dark, and the planes are what patches and the cache want.
+    too dark, and the planes are what patches and the cache want. Full chroma input: else
+    RGB sources (images) lose half of their colour detail when they are scaled down.
 
     Args:
         resample: kernel of every change of size.

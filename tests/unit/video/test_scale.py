@@ -42,6 +42,14 @@ def test_resizing_in_the_decoder_is_close_to_torch(resample, clips, make_config,
     assert np.abs(ours.astype(int) - want).mean() <= (2 if resample == "bicubic" else 6)
 
 
+def test_images_keep_their_colour_detail():
+    """Half the size, colours that change from pixel to pixel."""
+    picture = np.random.default_rng(0).integers(0, 256, (224, 280, 3), dtype=np.uint8)
+    ours = Scaler("bicubic").rgb_array(picture, 112, 140).astype(int)
+    theirs = Scaler("bicubic", torch_resize=True).rgb_array(picture, 112, 140)
+    assert np.abs(ours - theirs).mean(axis=(1, 2)).max() < 1.5
+
+
 def test_planes_are_red_green_blue_without_padding():
     picture = np.zeros((6, 10, 3), np.uint8)
     picture[:] = (10, 20, 30)
