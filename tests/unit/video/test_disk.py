@@ -77,6 +77,40 @@ def test_a_damaged_file_is_noticed_and_removed(cache, tmp_path, harm):
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("was", "now"), [(b"29.97", b"29.87"), (b"[4,3,32,32]", b"[4,3,64,16]"), (b"1.30 s", b"1.20 s")]
+)
+def test_the_checksum_covers_rates_and_shapes(cache, tmp_path, was, now):
+    cache.save("ab" * 20, clip())
+    (file,) = files(tmp_path)
+    data = file.read_bytes()
+    assert data.count(was) == 1
+    file.write_bytes(data.replace(was, now))
+    assert cache.load("ab" * 20) is None
+
+
+def test_the_checksum_covers_timestamps(cache, tmp_path):
+    cache.save("ab" * 20, clip())
+    (file,) = files(tmp_path)
+    data = file.read_bytes()
+    assert data.count(clip().timestamps.tobytes()) == 1
+    other = (clip().timestamps + 1).tobytes()
+    file.write_bytes(data.replace(clip().timestamps.tobytes(), other))
+    assert cache.load("ab" * 20) is None
+
+
+def test_a_clip_whose_file_is_another_user_s_is_read_and_stays(cache, tmp_path, monkeypatch):
+    """The time of use can only be noted on one's own files."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("not the owner")
+
+    cache.save("ab" * 20, clip())
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.load("ab" * 20) is not None
+    assert len(files(tmp_path)) == 1
+
+
 def test_the_least_recently_used_clips_go_first(tmp_path):
     size = clip().frames.nbytes
     cache = DiskCache(tmp_path, int(4.5 * (size + 600)), jpeg=False, claim_s=60.0)
