@@ -155,15 +155,19 @@ class Timeline:
         ]
 
 
-def validate_cut(cut: Cut, sources: Mapping[str, Probed]) -> Timeline:
+def validate_cut(cut: Cut, sources: Mapping[str, Probed], longest: float = math.inf) -> Timeline:
     """The cut placed in time, each segment checked against its source.
 
     Segments are half-open and may overlap in their sources. The nominal rate is the
     first source's; a cut of one whole file has exactly that file's frames. An end up to
     one frame beyond the source is taken as its end (annotations are rounded).
 
+    Args:
+        longest: seconds that the timeline may last (``video.max_duration_s``); black and
+            repeated segments make a cut longer than any of its sources.
+
     Raises:
-        ClipError: BAD_CUT, naming the file and the segment.
+        ClipError: BAD_CUT, naming the file and the segment, or TOO_LONG.
     """
     if not cut.paths:
         raise ClipError(ClipFault.BAD_CUT, "cut", "a cut needs at least one source file")
@@ -183,19 +187,16 @@ def validate_cut(cut: Cut, sources: Mapping[str, Probed]) -> Timeline:
             )
         pieces.append(Piece(path, start, end, offset))
         offset += end - start
+    if offset > longest:
+        raise ClipError(
+            ClipFault.TOO_LONG,
+            cut.paths[0],
+            f"the cut lasts {offset:.0f} s, more than video.max_duration_s = {longest:.0f}",
+        )
     first = cut.segments[0]
     if isinstance(first, Span) and cut == Cut.whole(first.path):
         return Timeline(tuple(pieces), rate, sources[first.path].frames, offset)
     return Timeline(tuple(pieces), rate, max(1, round(offset * rate)), offset)
-
-
-def duration(cut: Cut, sources: Mapping[str, Probed]) -> float:
-    """Seconds of the cut's timeline: the sum of its segments.
-
-    Raises:
-        ClipError: BAD_CUT, as ``validate_cut``.
-    """
-    return validate_cut(cut, sources).duration
 
 
 def _inside(span: Span, number: int, source: Probed) -> tuple[float, float]:

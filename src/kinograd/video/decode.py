@@ -84,9 +84,8 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
             path: stack.enter_context(open_reader(path, config, media_root))
             for path in media.cut.paths
         }
-        shorten = config.on_damage == "partial" and media.cut == Cut.whole(media.cut.paths[0])
         try:
-            return _decode_cut(media.cut, readers, spec, scaler, shorten)
+            return _decode_cut(media.cut, readers, spec, scaler, config)
         except FFmpegError as error:  # an exotic pixel format
             raise ClipError(
                 ClipFault.UNSUPPORTED,
@@ -96,19 +95,21 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
 
 
 def _decode_cut(
-    cut: Cut, readers: dict[str, Reader], spec: VideoSpec, scaler: Scaler, shorten: bool
+    cut: Cut, readers: dict[str, Reader], spec: VideoSpec, scaler: Scaler, config: VideoConfig
 ) -> Clip:
-    """Decodes; with ``shorten`` the film ends before the first damage met.
+    """Decodes; with ``on_damage: partial`` the film ends before the first damage met.
 
     Only a whole file is ever shortened: a cut of several segments that lost one would
     mean something else.
     """
+    shorten = config.on_damage == "partial" and cut == Cut.whole(cut.paths[0])
     damage = next((e for r in readers.values() if (e := _truncation(r))), None)
     if damage and not shorten:
         raise damage
     while True:
         try:
-            clip = _sampled(cut, readers, spec, scaler)
+            line = validate_cut(cut, readers, config.max_duration_s)
+            clip = _sampled(cut, line, readers, spec, scaler)
         except ClipError as error:
             if damage and error.reason is ClipFault.TOO_FEW_FRAMES:
                 raise damage from None  # too little is left: say why
@@ -135,8 +136,9 @@ def _truncation(reader: Reader) -> ClipError | None:
     )
 
 
-def _sampled(cut: Cut, readers: Mapping[str, Reader], spec: VideoSpec, scaler: Scaler) -> Clip:
-    line = validate_cut(cut, readers)
+def _sampled(
+    cut: Cut, line: Timeline, readers: Mapping[str, Reader], spec: VideoSpec, scaler: Scaler
+) -> Clip:
     try:
         indices, times = sample(line.duration, line.rate, line.frames, spec)
     except ValueError as error:
