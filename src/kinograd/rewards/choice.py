@@ -25,6 +25,11 @@ _OPTION = re.compile(r"^\s*\(?([A-Za-z])\)?[.:)]\s*(.*)$", re.DOTALL)
 _SECOND = re.compile(
     r"(?:\b(?:and|or|vs|versus|nor)\b|[,/&+;|])\s*[(\[]?([A-Z])[)\]]?\s*(?=$|[.:;,/&|)])"
     r"|[(\[]([A-Z])[)\]]|(?:^|\s)([A-Z])[.:)]\s|^\W*([A-Z])\W*$"
+    r"|\b(?:answer|option|choice)\b\s*(?:is|[:=])\s*(?:option\b\s*)?([A-Z])\b(?!\s+[a-z])"
+)
+# Nothing but single letters and what joins them: "B C D", "A.B.C.D", "B as well as c".
+_LIST = re.compile(
+    r"(?:[^\w\s]|\s|\b(?:and|or|also|plus|maybe|possibly|then|as\s+well\s+as)\b|\b[A-Za-z]\b)+"
 )
 
 
@@ -77,6 +82,8 @@ def _agreed(letter: str, rest: str, letters: Sequence[str], texts: dict[str, str
         return letter
     other = _by_text(rest, texts)
     named = {m for groups in _SECOND.findall(rest) for m in groups if m in letters}
+    if _LIST.fullmatch(rest):
+        named |= {m.upper() for m in re.findall(r"\b[A-Za-z]\b", rest)} & set(letters)
     if (other and other != letter) or named - {letter, ""}:
         return None
     return _member(letter, letters)

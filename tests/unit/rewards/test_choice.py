@@ -25,7 +25,8 @@ def test_one_letter_in_any_notation(letter: str, form: str, lower: bool) -> None
 
 TWO = (
     "{} and {}", "{} or {}", "{}, {}", "{}/{}", "{}{}", "{}. {}", "({}) ({})", "{} {}",
-    "{}. or {}.", "both {} and {}", "{}. It moves, or {}.",
+    "{}. or {}.", "both {} and {}", "{}. It moves, or {}.", "{} {} {}", "{}.{}.{}.{}",
+    "{} plus {}", "{} as well as {}", "{} is not the answer, the answer is {}",
 )  # fmt: skip
 
 
@@ -52,6 +53,9 @@ def test_letter_with_another_options_text_is_no_answer() -> None:
         ("B because it is blue", "B"),
         ("A - it is red", "A"),
         ("D. He takes vitamin C", "D"),
+        ("B because option A is wrong", "B"),
+        ("B. The best option is B", "B"),
+        ("C D a", None),
         ("A dog", None),
         ("I think so", None),
         ("a car", None),
