@@ -36,6 +36,8 @@ _LATEX = [
     (re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\\[dt]?frac\s*\{(-?\d+)\}\s*\{(\d+)\}"), r" \1/\2 "),
     (re.compile(r"\\%"), "%"),
+    (re.compile(r"(?<=[\d)])²"), "^2"),  # 5² is not 5
+    (re.compile(r"(?<=[\d)])³"), "^3"),
     (re.compile(r"\\[,!;]|(?<=\d)\{,\}(?=\d{3})|\\[()]"), ""),
 ]
 _FORMULA = re.compile(r"\\[A-Za-z]|[\^*√π×÷]|\bsqrt\b|\bpi\b|\w\s*\+\s*\w|\)\s*/|/\s*\(")

@@ -174,3 +174,8 @@ def test_relative_error(answer: str, reference: str, error: float) -> None:
 def test_mean_relative_accuracy(answer: float, reference: float, accuracy: float) -> None:
     """10 for 8 is off by 0.25: it meets .5, .55 … .75, the last with equality, of ten."""
     assert mean_relative_accuracy(answer, reference) == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(("text", "value"), [("5²", 25), ("10³", 1000), ("5 m²", 5)])
+def test_a_raised_digit_is_a_power_after_a_number_only(text: str, value: int) -> None:
+    assert read_quantity(text).value == value
