@@ -121,9 +121,11 @@ class DiskCache:
             try:
                 handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileExistsError:
-                if not self._abandoned(file):
+                abandoned = self._abandoned(file)
+                if abandoned is False:
                     return False
-                file.unlink(missing_ok=True)
+                if abandoned:
+                    file.unlink(missing_ok=True)
                 continue
             with os.fdopen(handle, "w") as f:
                 json.dump({"host": socket.gethostname(), "pid": os.getpid()}, f)
@@ -137,12 +139,16 @@ class DiskCache:
     def _claim_file(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.claim"
 
-    def _abandoned(self, file: Path) -> bool:
+    def _abandoned(self, file: Path) -> bool | None:
+        """Whether nobody stands behind a claim any more; None if it is gone.
+
+        One that is gone must not be deleted: the next one may be there already.
+        """
         try:
             age = time.time() - file.stat().st_mtime
             text = file.read_text()
         except FileNotFoundError:
-            return True
+            return None
         try:
             owner = json.loads(text)
         except ValueError:  # being written, or its writer died in between

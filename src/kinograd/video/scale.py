@@ -36,7 +36,12 @@ class Scaler:
     def __init__(self, resample: str, torch_resize: bool = False) -> None:
         self._resample = resample
         self._torch_resize = torch_resize
-        self._flags = _KERNELS[resample] | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+        self._flags = (
+            _KERNELS[resample]
+            | Interpolation.ACCURATE_RND
+            | Interpolation.FULL_CHR_H_INT
+            | Interpolation.FULL_CHR_H_INP
+        )
         self._reformatter = VideoReformatter()
 
     def rgb(self, frame: VideoFrame, height: int, width: int) -> np.ndarray:
