@@ -110,6 +110,23 @@ def test_frames_images_and_arrays(model: Model, seen: list[Any], tmp_path: Path)
         assert (prompt.input_ids == seen[-5].input_ids).all()
 
 
+@pytest.mark.parametrize("resize", ["decode", "torch"])
+def test_pictures_in_memory_are_resized_as_files_are(
+    model: Model, seen: list[Any], tmp_path: Path, resize: str
+) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (112, 140, 3), np.uint8))
+    picture.save(tmp_path / "a.png")
+    limits = dict.fromkeys(("min_pixels", "max_pixels", "image_min_pixels"), 56 * 84)
+    changes = {"resize": resize, "image_max_pixels": 56 * 84, **limits}
+    other = Model(model.loaded, model.video.model_copy(update=changes), model.prompt)
+    for one in (tmp_path / "a.png", picture, [picture, picture]):
+        other.ask(one, "What?", max_new_tokens=2)
+    of_file, of_image, of_film = (p.media[0].pixels for p in seen)
+    assert of_file.shape == of_film.shape
+    assert (of_file == of_image).all()
+    assert (of_file == of_film).all()
+
+
 def test_multiple_choice_asks_for_a_letter(model: Model, seen: list[Any]) -> None:
     frames = np.zeros((4, 56, 56, 3), np.uint8)
     model.ask(frames, "Which way?", options=["A. up", "B. down"], max_new_tokens=2)

@@ -104,6 +104,7 @@ class Model:
 
     def _clip(self, media: Any, fps: float) -> tuple[Media, Clip]:
         from kinograd.video.decode import clip_from_frames, clip_from_image, decode
+        from kinograd.video.scale import Scaler
 
         spec = self.video.spec(self.loaded.geometry.patch * self.loaded.geometry.merge)
         if isinstance(media, str | Path):
@@ -127,9 +128,10 @@ class Model:
             return medium, decode(medium, spec, self.video, root)
         alone = hasattr(media, "convert") or getattr(media, "ndim", 4) == 3
         frames = [media] if alone else media
+        scaler = Scaler(spec.resample, self.video.resize == "torch")
         if len(frames) == 1:
-            return Media(MediaType.IMAGE, Cut(())), clip_from_image(frames[0], spec)
-        return Media(MediaType.VIDEO, Cut(())), clip_from_frames(frames, fps, spec)
+            return Media(MediaType.IMAGE, Cut(())), clip_from_image(frames[0], spec, scaler)
+        return Media(MediaType.VIDEO, Cut(())), clip_from_frames(frames, fps, spec, scaler)
 
 
 def load(path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:

@@ -17,7 +17,9 @@ from kinograd.video.scale import Scaler
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
 
 
-def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: VideoSpec) -> Clip:
+def clip_from_frames(
+    frames: Sequence[Any] | np.ndarray, fps: float, spec: VideoSpec, scaler: Scaler | None = None
+) -> Clip:
     """A Clip of frames that are decoded already, resized like decoded ones.
 
     Args:
@@ -25,6 +27,7 @@ def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: Video
             sample, not sampled again. The last one is repeated up to a multiple of
             ``spec.frame_factor``, as qwen-vl-utils does.
         fps: frames per second of this list.
+        scaler: how to resize; as ``resize: decode`` does when left out.
 
     Raises:
         ValueError: no frames, unlike shapes, or an aspect ratio beyond 200:1.
@@ -39,7 +42,7 @@ def clip_from_frames(frames: Sequence[Any] | np.ndarray, fps: float, spec: Video
     arrays += [arrays[-1]] * (-len(arrays) % spec.frame_factor)
     n = len(arrays)
     height, width = frame_size(arrays[0].shape[0], arrays[0].shape[1], n, spec)
-    scaler = Scaler(spec.resample)
+    scaler = scaler or Scaler(spec.resample)
     pixels = np.stack([scaler.rgb_array(a, height, width) for a in arrays])
     return Clip(pixels, np.arange(n) / fps, fps, fps, n / fps)
 
