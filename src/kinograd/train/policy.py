@@ -113,7 +113,10 @@ def _spread(weights: np.ndarray, completion: Completion) -> np.ndarray:
 def update(
     learner: Learner, tasks: Sequence[Task], recipe: RlRecipe, step: int
 ) -> dict[str, float]:
-    """The optimizer steps of one batch of rollouts; returns figures averaged over tokens.
+    """The optimizer steps of one batch of rollouts.
+
+    Returns the mean loss of its updates, and figures averaged over the tokens of the
+    groups that teach.
 
     With one pass and one minibatch the policy is the one that sampled: the ratio is one
     by construction, and clipping has nothing to do.
@@ -135,6 +138,8 @@ def update(
             made = learner.step()
             figures |= {"optim/grad_norm": made["grad_norm"], "optim/lr": made["lr"]}
             figures["optim/updates"] += 1
+    if figures["optim/updates"]:
+        figures["policy/loss"] = sums.pop("loss") / figures["optim/updates"]
     weight = sums.pop("weight", 0.0)
     averaged = {f"policy/{name}": value / weight for name, value in sums.items() if weight}
     return figures | averaged
