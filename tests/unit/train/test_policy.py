@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from kinograd.algo.presets import Advantages
+from kinograd.config.schema import ModelConfig, OptimConfig
+from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
 from kinograd.train.batching import Completion, Task
-from kinograd.train.policy import Sample, make_task, make_tasks, weighted
+from kinograd.train.learner import Learner
+from kinograd.train.policy import Sample, make_task, make_tasks, update, weighted
 from kinograd.types import ORDERED, Example, Group, Kind, Rollout, StopReason
 
 PROMPT = Prompt(np.zeros(1, np.int64), np.zeros((3, 1), np.int64), np.zeros(1, bool), ())
@@ -113,3 +117,74 @@ def test_what_teaches() -> None:
     assert not Completion(ids, nothing).teaches
     assert not Completion(ids, nothing, nothing).teaches
     assert Completion(ids, nothing, np.array([0.0, 0.1])).teaches
+
+
+class Watched(Learner):
+    """A learner that notes the minibatches it is given."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.seen: list[list[int]] = []
+
+    def accumulate(self, tasks: Any, *rest: Any, **options: Any) -> dict[str, float]:
+        self.seen.append([int(t.completions[0].token_ids[0]) for t in tasks])
+        return super().accumulate(tasks, *rest, **options)
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> VideoLM:
+    return load(ModelConfig(path=str(tiny), device="cpu"))
+
+
+@pytest.fixture
+def learner(model: VideoLM) -> Watched:
+    return Watched(model, OptimConfig(lr=1e-9), total_steps=10)
+
+
+def named(token: int, *advantages: float) -> Task:
+    """A prompt of text; its responses are one token each, which names the task."""
+    ids = np.arange(20, 25)
+    prompt = Prompt(ids, np.tile(np.arange(5), (3, 1)), np.zeros(5, bool), ())
+    one = np.array([token])
+    old = np.full(1, -6.0, np.float32)
+    return Task(
+        prompt,
+        tuple(
+            Completion(one, np.zeros(1, np.float32), np.array([a], np.float32), old=old)
+            for a in advantages
+        ),
+    )
+
+
+def test_every_pass_splits_the_batch_anew(learner: Watched, config) -> None:
+    tasks = [named(30 + i, 1.0, -1.0) for i in range(5)]
+    recipe = config(epochs=2, minibatches=2)
+    figures = update(learner, tasks, recipe, step=3)
+    assert figures["optim/updates"] == 4 == len(learner.seen) == learner.updates
+    first, second = learner.seen[:2], learner.seen[2:]
+    for part in (first, second):
+        assert [len(p) for p in part] == [3, 2]
+        assert sorted(part[0] + part[1]) == list(range(30, 35))
+    assert first != second
+    seen, learner.seen = learner.seen, []
+    update(learner, tasks, recipe, step=3)
+    assert learner.seen == seen  # a resumed step makes the same minibatches
+    learner.seen = []
+    update(learner, tasks, recipe, step=4)
+    assert learner.seen != seen
+
+
+def test_the_loss_that_is_logged_is_the_loss(learner: Watched, config) -> None:
+    """On policy the ratio is one: the mean over all four responses of minus the advantage,
+    those of the group that cannot teach included."""
+    figures = update(learner, [named(30, 1.0, -0.5), named(31, 0.0, 0.0)], config(), step=0)
+    assert learner.seen == [[30]]
+    assert figures["policy/loss"] == pytest.approx(-(1.0 - 0.5) / 4)
+    assert figures["optim/updates"] == 1
+
+
+def test_nothing_to_learn_is_no_update(learner: Watched, config) -> None:
+    assert update(learner, [named(30, 0.0, 0.0)], config(), step=0) == {"optim/updates": 0}
+    assert update(learner, [], config(minibatches=3), step=0) == {"optim/updates": 0}
+    figures = update(learner, [named(30, 1.0, -1.0)], config(minibatches=3), step=0)
+    assert figures["optim/updates"] == 1  # two of the three minibatches are empty
