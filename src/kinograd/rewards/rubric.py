@@ -277,4 +277,7 @@ def _judged(kind: Kind, answer: str, config: RewardConfig, verdict: Verdict | No
         else:
             keywords = published_keyword_reward(answer)
         parts["keywords"] = keywords
-    return Task(recall + config.caption_precision * precision, keywords, parts, verdict.detail)
+    # AutoDQ gives an answer without events ("Nice colours.") a precision of 1. As a reward
+    # that would pay more for saying nothing than for most honest captions.
+    counted = precision if recall > 0 or config.mode != "default" else 0.0
+    return Task(recall + config.caption_precision * counted, keywords, parts, verdict.detail)

@@ -244,6 +244,12 @@ def test_caption_reward() -> None:
     assert score.value == pytest.approx(0.625 + 0.4 + 1.0)
     invented = Verdict(None, {"recall": 0.0, "precision": 0.0})
     assert grade_text(Kind.CAPTION, text, "gold", verdict=invented).parts["keywords"] == 0.0
+    # What AutoDQ says of an answer without any event: as published it is worth 0.5.
+    nothing = Verdict(None, {"recall": 0.0, "precision": 1.0})
+    assert grade_text(Kind.CAPTION, text, "gold", verdict=nothing).parts["accuracy"] == 0.0
+    mode = "published:vidbridge"
+    score = grade_text(Kind.CAPTION, text, "gold", mode=mode, verdict=nothing)
+    assert score.parts["accuracy"] == 0.5
     plain = RewardConfig(caption_keywords=False, caption_precision=1.0)
     assert grade(Kind.CAPTION, text, "gold", (), plain, verdict=verdict).value == 1.75
 
