@@ -203,7 +203,7 @@ def _by_kind(kind: str, given: str, gold: str, was: float, now: float) -> str:
     if kind == "free_form" and len(gold.split()) == 1:
         return "a reference of one word has no ROUGE-2"
     if kind == "caption":
-        return "keywords as whole words, once, balanced, and only for what happened"
+        return "keywords as whole words, once, balanced; no event met, nothing earned"
     return _by_number(kind, given, gold, was, now)
 
 
