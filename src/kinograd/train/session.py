@@ -75,19 +75,21 @@ class Session:
                 twenty while they are fewer.
         """
         results = self.reader.read_many(examples, view, step)
-        good = []
+        good, first = [], ""
         for example, result in zip(examples, results, strict=True):
             if isinstance(result, Unreadable):
                 self.run.quarantine(example.id, result.reason, result.detail)
+                first = first or f"{example.id}: {result.detail}"
             else:
                 good.append((example, result))
         self.seen += len(examples)
         self.failed += len(examples) - len(good)
         limit = self.recipe.data.max_failed_fraction
-        if self.failed > limit * max(self.seen, 20):
+        if first and self.failed > limit * max(self.seen, 20):
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read, more than "
-                f"data.max_failed_fraction = {limit}; see {self.run.path / 'quarantine.jsonl'}"
+                f"data.max_failed_fraction = {limit}; {first}; "
+                f"all are in {self.run.path / 'quarantine.jsonl'}"
             )
         return good
 
