@@ -105,6 +105,7 @@ def test_media_that_cannot_be_read_stop_the_run(
     complaint = fails(1, method.split(":")[0], recipe(method, rows=row(world, media=media)))
     assert "2 of 2 examples could not be read" in complaint
     assert "quarantine.jsonl" in complaint
+    assert path in complaint
     assert path in (tmp_path / "run" / "quarantine.jsonl").read_text()
 
 
@@ -126,6 +127,15 @@ def test_a_run_folder_is_never_overwritten(recipe, fails, tmp_path: Path, world:
     assert "notes" in fails(2, "sft", recipe(run=foreign))
     assert sorted(p.name for p in (tmp_path / "run").rglob("*")) == before
     assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
+
+
+def test_a_demo_reads_every_stage_before_it_starts(fails, tmp_path: Path) -> None:
+    here = f"dir={tmp_path / 'demo'}"
+    said = fails(2, "demo", here, "stages.reinforced.optim.lrr=1")
+    assert "stages.reinforced: optim.lrr: unknown key; did you mean 'lr'?" in said
+    assert "stages.reinforced" in fails(2, "demo", "--dry-run", "stages.reinforced.method=eval")
+    assert "evaluate.data" in fails(2, "demo", here, "evaluate.data=[]")
+    assert not (tmp_path / "demo").exists()
 
 
 def test_eval(recipe, fails, world: Path, tmp_path: Path) -> None:

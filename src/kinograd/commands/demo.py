@@ -22,7 +22,7 @@ from rich.table import Table
 from kinograd import records
 from kinograd.commands import DryRun, read_recipe
 from kinograd.commands.eval import evaluate_checkpoint
-from kinograd.config.load import merge, parse_recipe
+from kinograd.config.load import dump_recipe, merge, parse_recipe
 from kinograd.config.schema import DemoRecipe, EvalRecipe, RlRecipe, SftRecipe
 from kinograd.progress import progress
 from kinograd.types import UsageError
@@ -38,7 +38,12 @@ def run(
     words = recipe or []
     if all("=" in w for w in words):
         words = [str(recipes_folder() / DEMO), *words]
-    print(f"report: {run_demo(read_recipe(words, 'demo', dry_run))}")
+    loaded = read_recipe(words, "demo")
+    check_stages(loaded)
+    if dry_run:
+        print(dump_recipe(loaded), end="")
+        return
+    print(f"report: {run_demo(loaded)}")
 
 
 def recipes_folder() -> Path:
@@ -48,6 +53,20 @@ def recipes_folder() -> Path:
         if folder.is_dir():
             return folder
     raise UsageError("the demo's recipe is not installed; name a recipe file")
+
+
+def check_stages(recipe: DemoRecipe) -> None:
+    """Read the recipe of every stage before the first one spends minutes.
+
+    Raises:
+        UsageError: naming the stage and the key.
+    """
+    if not recipe.stages:
+        raise UsageError("stages: a demo needs at least one")
+    if len(recipe.evaluate.data) != 1:
+        raise UsageError("evaluate.data: a demo evaluates on one file, such as [held_out.jsonl]")
+    for name, sections in recipe.stages.items():
+        _training(recipe, name, sections, Path(recipe.dir) / "untrained")
 
 
 def run_demo(recipe: DemoRecipe) -> Path:
@@ -103,12 +122,17 @@ def _train(recipe: DemoRecipe, name: str, sections: dict[str, Any], model: Path)
     from kinograd.train.rl import train_rl
     from kinograd.train.sft import train_sft
 
+    stage = _training(recipe, name, sections, model)
+    return train_sft(stage) if isinstance(stage, SftRecipe) else train_rl(stage)
+
+
+def _training(
+    recipe: DemoRecipe, name: str, sections: dict[str, Any], model: Path
+) -> SftRecipe | RlRecipe:
     folder = str(Path(recipe.dir) / name)
     stage = _stage(recipe, name, sections, run={"dir": folder}, model={"path": str(model)})
-    if isinstance(stage, SftRecipe):
-        return train_sft(stage)
-    if isinstance(stage, RlRecipe):
-        return train_rl(stage)
+    if isinstance(stage, SftRecipe | RlRecipe):
+        return stage
     raise UsageError(f"stages.{name}: a stage's method is sft or rl")
 
 
