@@ -128,7 +128,7 @@ def test_rl(recipe: Recipe, tiny: Path, varied: dict[str, Any], variant: str) ->
         "reward/mean", "reward/std", "reward/correct", "reward/no_spread", "reward/accuracy",
         "length/mean", "length/max", "length/truncated", "rollouts", "optim/updates",
         "optim/grad_norm", "optim/lr", "policy/entropy", "policy/loss", "policy/log_ratio",
-        "time/rollout_s", "time/score_s", "time/update_s",
+        "time/rollout_s", "time/score_s", "time/update_s", "time/step_s",
     }  # fmt: skip
     assert rows[0].keys() >= names
     assert rows[0]["reward/no_spread"] < 1

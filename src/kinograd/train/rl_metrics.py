@@ -13,7 +13,7 @@ from kinograd.types import Group, StopReason
 
 
 class Stopwatch:
-    """Seconds by stage of one step, added up over laps."""
+    """Seconds by stage of one step, added up over laps, and of all (``time/step_s``)."""
 
     def __init__(self) -> None:
         self.times: dict[str, float] = defaultdict(float)
@@ -23,6 +23,7 @@ class Stopwatch:
         """Book the time since the last lap under ``time/<stage>_s``."""
         now = time.perf_counter()
         self.times[f"time/{stage}_s"] += now - self._last
+        self.times["time/step_s"] += now - self._last
         self._last = now
 
 
