@@ -80,7 +80,8 @@ class OpenAIJudge(Section):
     timeout_s: float = Field(60.0, gt=0)
     max_retries: int = Field(6, ge=0)
     deadline_s: float = Field(180.0, gt=0)
-    """For one request, all its attempts and waits together, from the first attempt on."""
+    """For one request, all attempts and waits together, from the first attempt on. A reply
+    that arrives but is no verdict is asked for anew, twice at most."""
     verdict: Literal["auto", "choice", "regex", "json_schema", "text"] = "auto"
     expected_score: bool = False
     """Weigh the labels by their log-probabilities instead of taking the likeliest."""
@@ -112,7 +113,8 @@ class SamplingConfig(Section):
     max_new_tokens: Positive = 768
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = 0
+    top_k: int = Field(0, ge=0)
+    """0: no limit."""
 
 
 class InProcess(Section):
@@ -124,14 +126,17 @@ class InProcess(Section):
 RolloutConfig = InProcess
 
 
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimConfig(Section):
     lr: float = Field(default=1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.01
-    max_grad_norm: float = 5.0
+    betas: tuple[_Decay, _Decay] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(5.0, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup_steps: int = 0
+    warmup_steps: int = Field(0, ge=0)
     final_lr_fraction: Fraction = 0.0
     micro_tokens: Positive = 65536
     """Tokens (prompt + completions, padding included) of one forward: bounds memory."""

@@ -78,3 +78,11 @@ def test_two_steps_are_adamws() -> None:
         hat_1, hat_2 = first / (1 - 0.8**t), second / (1 - 0.9**t)
         weight = weight * (1 - 0.1 * 0.2) - 0.1 * hat_1 / (hat_2.sqrt() + 1e-3)
     torch.testing.assert_close(model.weight.detach().double(), weight, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"betas": (0.9, 1.0)}, {"eps": 0}, {"max_grad_norm": 0}, {"warmup_steps": -1}]
+)
+def test_numbers_that_adamw_or_clipping_cannot_use_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        OptimConfig(**wrong)
