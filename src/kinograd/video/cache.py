@@ -49,7 +49,7 @@ class ClipStore:
         self._lock = threading.RLock()
         self._memory = _Memory(int(config.memory_gb * 1e9))
         self._faults: dict[Media, ClipError] = {}
-        self._pending: dict[Media, Future[_Result]] = {}
+        self._pending: dict[str, Future[_Result]] = {}  # by key: two names of one film share it
         self._keys: dict[Media, str] = {}
         self._disk = open_cache(config)
         self._decoder = f"{DECODER_VERSION}/av {version('av')}"
@@ -140,7 +140,10 @@ class ClipStore:
             self._faults[media] = error
 
     def _known(self, media: Media) -> bool:
-        return media in self._pending or media in self._memory or media in self._faults
+        return self._in_flight(media) or media in self._memory or media in self._faults
+
+    def _in_flight(self, media: Media) -> bool:
+        return self._keys.get(media) in self._pending
 
     def _find(self, media: Media) -> Clip:
         with self._lock:
@@ -151,7 +154,7 @@ class ClipStore:
                     self._pool.wake()
                 self.counts["memory"] += 1
                 return clip
-            pending = media in self._pending
+            pending = self._in_flight(media)
         if self._disk and not pending and (clip := self._disk.load(self._key(media))):
             self.counts["disk"] += 1
             return clip
@@ -201,14 +204,14 @@ class ClipStore:
         with self._lock:
             if self._pool is None:
                 self._pool = self._start_pool()
-            if (future := self._pending.get(media)) is not None:
+            if (future := self._pending.get(key)) is not None:
                 if urgent:
                     self._pool.hurry(key)
                 return future
             message = json.dumps({"key": key, "media": media_to_json(media)}).encode()
             task = Task(key, media.cut.paths[0], message, partial(self._arrived, media), urgent)
-            future = self._pending[media] = self._pool.submit(task)
-        future.add_done_callback(lambda _: self._pending.pop(media, None))
+            future = self._pending[key] = self._pool.submit(task)
+        future.add_done_callback(lambda _: self._pending.pop(key, None))
         return future
 
     def _arrived(self, media: Media, result: _Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,20 @@ def until(condition: Callable[[], bool]) -> None:
 def worker_of(store: ClipStore) -> int:
     (worker,) = store._pool._workers
     return worker._process.pid
+
+
+def test_two_names_of_one_film_are_one_task(store, clips, video, tmp_path):
+    """Two tasks of one key would get in each other's way when a worker dies: one would wait
+    for ever."""
+    name = clips.make("named.mp4", 16)
+    shutil.copy2(clips.root / name, clips.root / "renamed.mp4")
+    one, two = video(name), video("renamed.mp4")
+    s = store(workers=1, cache_dir=str(tmp_path))
+    first = s._submit(one, urgent=False)
+    until(lambda: not s._pool._queue)  # taken, by a worker that is only starting
+    assert s._submit(two, urgent=True) is first
+    assert np.array_equal(s.get(two).frames, s.get(one).frames)
+    assert s.counts["decoded"] == 1
 
 
 def test_what_was_waited_for_does_not_count_as_decoded_ahead(store, media):
