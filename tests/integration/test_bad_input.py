@@ -154,6 +154,16 @@ def test_ask(fails, world: Path, tmp_path: Path) -> None:
     assert "no-model" in fails(2, "ask", tmp_path / "no-model", tmp_path / "text.mp4", "What?")
 
 
+@pytest.mark.parametrize(
+    "wrong", ["--dtype=float16", "--max-new-tokens=0", "--temperature=-1", "--hide=3"]
+)
+def test_options_of_ask(world: Path, capfd: pytest.CaptureFixture[str], wrong: str) -> None:
+    assert cli.main(["ask", str(world / "model"), "clip.mp4", "What?", wrong]) == 2
+    said = capfd.readouterr().err
+    assert wrong.split("=")[0] in said
+    assert "Traceback" not in said
+
+
 def test_interrupt_and_go_on(recipe, tmp_path: Path) -> None:
     """Ctrl-C in the middle of a run: status 130, and the same command finishes it."""
     path = recipe("sft: {steps: 12, batch_size: 2}")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -181,11 +181,11 @@ def run(
         str | None,
         typer.Option(metavar="START-END", help="Show black between two seconds of the clip."),
     ] = None,
-    max_new_tokens: int = 768,
-    temperature: float = 0.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 768,
+    temperature: Annotated[float, typer.Option(min=0)] = 0.0,
     seed: int = 0,
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Ask one question about one clip."""
     model = load(checkpoint, device=device, dtype=dtype)
