@@ -9,7 +9,6 @@ H/patch x W/patch, D = C x temporal x patch x patch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,31 +59,7 @@ def patchify(frames: Any, geometry: Geometry) -> tuple[torch.Tensor, tuple[int, 
     """
     pixels = torch.from_numpy(np.require(frames, requirements="W"))
     t, c, h, w = pixels.shape
-    grid = geometry.grid(t, h, w)
-    out = torch.empty(grid[0] * grid[1] * grid[2], _dim(c, geometry))
-    _fill(out, pixels, geometry, grid)
-    return out, grid
-
-
-def patchify_many(
-    clips: Sequence[Any], geometry: Geometry
-) -> tuple[torch.Tensor, list[tuple[int, int, int]]]:
-    """The patches of several clips in one tensor (sum of N, D), and their grids."""
-    grids = [geometry.grid(f.shape[0], f.shape[2], f.shape[3]) for f in clips]
-    counts = [t * h * w for t, h, w in grids]
-    channels = clips[0].shape[1] if clips else 3
-    out = torch.empty(sum(counts), _dim(channels, geometry))
-    for rows, frames, grid in zip(out.split(counts), clips, grids, strict=True):
-        _fill(rows, torch.from_numpy(np.require(frames, requirements="W")), geometry, grid)
-    return out, grids
-
-
-def _dim(channels: int, g: Geometry) -> int:
-    return channels * g.temporal * g.patch**2
-
-
-def _fill(out: torch.Tensor, pixels: torch.Tensor, g: Geometry, grid: tuple[int, ...]) -> None:
-    t, c, h, w = pixels.shape
+    g, grid = geometry, geometry.grid(t, h, w)
     if h % g.size_factor or w % g.size_factor:
         raise ValueError(f"frames of {h}x{w} are not on the grid of {g.size_factor} pixels")
     if missing := -t % g.temporal:
@@ -94,6 +69,7 @@ def _fill(out: torch.Tensor, pixels: torch.Tensor, g: Geometry, grid: tuple[int,
     # (gt, temporal, C, gh/m, m, p, gw/m, m, p) -> (gt, gh/m, gw/m, m, m, C, temporal, p, p)
     tiles = pixels.reshape(gt, g.temporal, c, gh // m, m, p, gw // m, m, p)
     tiles = tiles.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    out = torch.empty(gt * gh * gw, c * g.temporal * p**2)
     view = out.view(tiles.shape)
     view.copy_(tiles)
     # 1 / (1/255), not 255: the processors fold the rescale factor into mean and std so
@@ -101,3 +77,4 @@ def _fill(out: torch.Tensor, pixels: torch.Tensor, g: Geometry, grid: tuple[int,
     mean = (torch.tensor(g.mean) * scale).view(c, 1, 1, 1)
     std = (torch.tensor(g.std) * scale).view(c, 1, 1, 1)
     view.sub_(mean).div_(std)
+    return out, grid

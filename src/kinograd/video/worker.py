@@ -61,7 +61,7 @@ def open_cache(config: VideoConfig) -> DiskCache | None:
 
 
 def _answer(connection: Connection, clip: Clip, stored: bool) -> None:
-    head: dict[str, Any] = {"stored": stored, "nbytes": clip.frames.nbytes}
+    head: dict[str, Any] = {"stored": stored}
     if not stored:
         head |= {
             "shape": clip.frames.shape,

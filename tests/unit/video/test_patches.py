@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinograd.video.patches import Geometry, patchify, patchify_many
+from kinograd.video.patches import Geometry, patchify
 
 PUBLISHED = json.loads(
     (Path(__file__).parent / "reference" / "patches.json").read_text(encoding="utf-8")
@@ -32,21 +32,6 @@ def test_patches_are_the_published_ones_to_the_last_bit(entry):
     assert list(values.shape) == entry["shape"]
     assert values[0, :4].tolist() == entry["first"]
     assert hashlib.sha256(values.numpy().tobytes()).hexdigest() == entry["sha256"]
-
-
-def test_several_clips_at_once_are_the_same_patches():
-    cases = [case(e) for e in PUBLISHED if e["patch"] == 14]
-    geometry = cases[0][1]
-    together, grids = patchify_many([p for p, _ in cases], geometry)
-    alone = [patchify(p, geometry) for p, _ in cases]
-    assert torch.equal(together, torch.cat([values for values, _ in alone]))
-    assert grids == [grid for _, grid in alone]
-
-
-def test_no_clips_give_no_patches():
-    values, grids = patchify_many([], Geometry(14, 2, 2, (0.5,) * 3, (0.5,) * 3))
-    assert values.shape == (0, 1176)
-    assert grids == []
 
 
 def test_read_only_frames_are_taken():
