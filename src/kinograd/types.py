@@ -10,7 +10,7 @@ Shape legend: T frames, C channels, H height, W width, G rollouts in a group.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -156,10 +156,6 @@ class VideoSpec:
         """Least and most pixels of an image."""
         low, high = self.image_min_pixels, self.image_max_pixels
         return self.min_pixels if low is None else low, self.max_pixels if high is None else high
-
-    def for_model(self, size_factor: int) -> VideoSpec:
-        """The same contract on another model's patch grid."""
-        return replace(self, size_factor=size_factor)
 
 
 @dataclass(frozen=True, slots=True)
