@@ -67,16 +67,11 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], what: s
         time.sleep(0.001)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "rl"])
-def test_killed_runs_end_as_if_nobody_had_killed_them(
-    method: str, recipe_tree: Callable[..., dict[str, Any]], theatre: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "kill_test_reward.py").write_text(REWARD)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(tmp_path)]),
-        "OMP_NUM_THREADS": "1",
-    }
+def write_recipe(
+    method: str, recipe_tree: Callable[..., dict[str, Any]], theatre: Path, folder: Path
+) -> Path:
+    """A recipe of eight steps that evaluates, saves, and meets a clip that is not there."""
+    (folder / "kill_test_reward.py").write_text(REWARD)
     held_out = {
         "data": [str(theatre / "held_out.jsonl")],
         "limit": 3,
@@ -84,12 +79,12 @@ def test_killed_runs_end_as_if_nobody_had_killed_them(
     }
     rows = (theatre / "train.jsonl").open().readlines()[:9]
     rows.insert(4, rows[0].replace("train-000000", "gone-000000"))  # one goes to quarantine
-    (tmp_path / "rows.jsonl").write_text("".join(rows))
+    (folder / "rows.jsonl").write_text("".join(rows))
     custom = [{"target": "kill_test_reward:variety", "replaces": "accuracy"}]
     tree = recipe_tree(
         method,
         {
-            "data": {"train": [str(tmp_path / "rows.jsonl")], "max_failed_fraction": 0.5},
+            "data": {"train": [str(folder / "rows.jsonl")], "max_failed_fraction": 0.5},
             "video": {"workers": 1},
             "eval": held_out,
             method: {"steps": STEPS},
@@ -100,8 +95,21 @@ def test_killed_runs_end_as_if_nobody_had_killed_them(
         if method == "rl"
         else {"model": {"train_vision": True}},
     )
-    path = tmp_path / "recipe.yaml"
+    path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft", "rl"])
+def test_killed_runs_end_as_if_nobody_had_killed_them(
+    method: str, recipe_tree: Callable[..., dict[str, Any]], theatre: Path, tmp_path: Path
+) -> None:
+    path = write_recipe(method, recipe_tree, theatre, tmp_path)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(tmp_path)]),
+        "OMP_NUM_THREADS": "1",
+    }
 
     def start(folder: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
