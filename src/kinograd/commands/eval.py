@@ -37,6 +37,7 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     from kinograd.models.reader import Reader
     from kinograd.rewards.score import check_routing
     from kinograd.rollout.in_process import InProcessEngine
+    from kinograd.train.inputs import input_digests
     from kinograd.train.monitor import RunFolder
     from kinograd.video.cache import ClipStore
 
@@ -51,9 +52,10 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     model = load(recipe.model)
     root = recipe.eval.media_root or recipe.data.media_root
     unit = model.geometry.patch * model.geometry.merge
+    digests = input_digests(recipe.eval.data, model.path)
     figures = {}
     with (
-        RunFolder.open(recipe, Path(recipe.run.dir)) as folder,
+        RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests) as folder,
         ClipStore(recipe.video, Path(root), unit) as store,
     ):
         reader = Reader(model, store, recipe.prompt, recipe.run.seed)

@@ -77,11 +77,14 @@ class RunFolder:
         ``run.dir`` may differ: a folder that was moved holds the same run.
 
         Raises:
-            UsageError: the folder holds another recipe's run or something else, or another
-                process is writing to it. Nothing is overwritten.
+            UsageError: the folder holds another recipe's run or something else, one of its
+                inputs has changed, or another process is writing to it. Nothing is
+                overwritten.
         """
         resolved = recipe.model_dump(mode="json")
         resumed = _holds_same_run(folder, resolved)
+        if resumed:
+            _require_same_inputs(folder, data_hashes or {})
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
         if not resumed:
@@ -208,6 +211,17 @@ def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
             f"({folder / 'recipe.yaml'}); to start a new one, set run.dir to a new folder"
         )
     return True
+
+
+def _require_same_inputs(folder: Path, now: Mapping[str, str]) -> None:
+    """Compare digests with those of the run's first start."""
+    path = folder / "env.json"
+    before = json.loads(path.read_bytes())["starts"][0]["data"] if path.exists() else {}
+    if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
+        raise UsageError(
+            f"{', '.join(changed)}: not what it was when the run in {folder} began; "
+            "put it back, or set run.dir to a new folder"
+        )
 
 
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from kinograd.models.reader import Reader, Unreadable
 from kinograd.rewards.score import check_routing
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train import checkpoint
+from kinograd.train.inputs import input_digests
 from kinograd.train.learner import Learner
 from kinograd.train.monitor import RunFolder
 from kinograd.train.reference import Reference, open_reference
@@ -196,7 +196,8 @@ def open_session(
     torch.manual_seed(derive_seed(recipe.run.seed, "adapters"))
     model = load(recipe.model)
     check_learner(model)
-    run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=_hashes(recipe))
+    digests = input_digests([*recipe.data.train, *recipe.eval.data], model.path)
+    run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
     reader = _reader(recipe, model, recipe.data.media_root)
     elsewhere = recipe.eval.media_root
     session = Session(
@@ -227,9 +228,3 @@ def open_session(
 def _reader(recipe: SftRecipe | RlRecipe, model: VideoLM, media_root: str) -> Reader:
     store = ClipStore(recipe.video, Path(media_root), model.geometry.size_factor)
     return Reader(model, store, recipe.prompt, recipe.run.seed)
-
-
-def _hashes(recipe: SftRecipe | RlRecipe) -> Mapping[str, str]:
-    """blake2b of every data file the run reads."""
-    files = [*recipe.data.train, *recipe.eval.data]
-    return {f: hashlib.blake2b(Path(f).read_bytes(), digest_size=16).hexdigest() for f in files}

@@ -52,7 +52,7 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
             session.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
             read_s = time.perf_counter() - began
             if not pairs:  # counted, and not yet too many
-                session.end_step(step + 1, total, loss=math.nan)
+                session.end_step(step + 1, total)
                 bar.advance()
                 continue
             responses = [encode_response(example, tokenizer) for example, _ in pairs]
