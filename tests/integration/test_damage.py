@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import kinograd
 from kinograd import cli, records
+from kinograd.commands.eval import evaluate_checkpoint
 from kinograd.train import checkpoint
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
@@ -165,6 +166,34 @@ def test_a_checkpoint_of_other_weights_is_refused(recipe: Recipe, tmp_path: Path
         train_sft(adapted)
 
 
+@pytest.mark.parametrize("what", ["data", "model"])
+@pytest.mark.parametrize("method", ["sft", "eval"])
+def test_a_run_does_not_go_on_with_something_else(
+    recipe: Recipe, theatre: Path, tiny: Path, tmp_path: Path, method: str, what: str
+) -> None:
+    """The same names now hold other rows, or weights trained anew in between."""
+    rows = (theatre / "train.jsonl").open().readlines()
+    data, model = tmp_path / "rows.jsonl", tmp_path / "model"
+    data.write_text("".join(rows[:6]))
+    shutil.copytree(tiny, model)
+    inputs = {"data": {"train": [str(data)]}, "sft": {"steps": 1}}
+    if method == "eval":
+        inputs = {"eval": {"data": [str(data)]}}
+    config = recipe(method, inputs, {"model": {"path": str(model)}})
+    run = {"sft": train_sft, "eval": evaluate_checkpoint}[method]
+    run(config)
+    run(config)  # the same inputs: it goes on, and is done
+    if what == "data":
+        data.write_text("".join(rows[1:7]))
+    else:
+        weights = load_file(model / "model.safetensors")
+        weights[max(weights)].flatten()[0] += 1e-3
+        save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="not what it was when the run in") as caught:
+        run(config)
+    assert (str(data) if what == "data" else "model") in str(caught.value)
+
+
 def test_damaged_settings_of_a_model_are_named(
     tiny: Path, tmp_path: Path, theatre: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,9 +277,10 @@ def test_a_batch_of_one_broken_clip_is_passed_over(
     lone = recipe("sft", data, {"sft": {"batch_size": 1, "steps": 24}, "run": {"save_every": 24}})
     train_sft(lone)
     rows = records.read(Path(lone.run.dir) / "metrics.jsonl")
-    empty = [r for r in rows if r["loss"] is None]
+    empty = [r for r in rows if "loss" not in r]
     assert len(rows) == 24
     assert len(empty) == 1
+    assert not any("nonfinite" in r for r in rows)
     step = empty[0]["step"]
     over = {
         "rl": {"prompts_per_step": 1, "steps": step, "group_size": 2},

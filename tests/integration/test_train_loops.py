@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from kinograd import records
@@ -220,3 +222,58 @@ def test_evaluation_during_training_reads_its_own_media_root(
         assert all(r["error"] is None for r in rows)
     accuracies = [r for r in records.read(run / "metrics.jsonl") if "eval/accuracy" in r]
     assert [r["step"] for r in accuracies] == [2, 3]
+
+
+@pytest.fixture
+def mixed(theatre: Path, tmp_path: Path) -> dict[str, Any]:
+    """A data section of films, pictures of several shapes, and examples with both."""
+    root = tmp_path / "mixed"
+    (root / "clips").mkdir(parents=True)
+    for clip in (theatre / "clips").glob("train*"):
+        (root / "clips" / clip.name).hardlink_to(clip)
+    rows = [json.loads(line) for line in (theatre / "train.jsonl").open()][:9]
+    for i, row in enumerate(rows):
+        size = (56 + 28 * (i % 3), 84, 3)
+        noise = np.random.default_rng(i).integers(0, 256, size, np.uint8)
+        Image.fromarray(noise).save(root / f"{i}.png")
+        picture = {"type": "image", "path": f"{i}.png"}
+        if i % 3 == 1:
+            row["media"] = [picture]
+        elif i % 3 == 2:
+            row["media"] = [picture, *row["media"]]
+            row["question"] = "<image> and then <video> " + row["question"]
+    data = tmp_path / "mixed.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"data": {"train": [str(data)], "media_root": str(root)}}
+
+
+@pytest.mark.parametrize("train_vision", [False, True])
+def test_films_and_pictures_share_a_batch(
+    recipe: Recipe, varied: dict[str, Any], mixed: dict[str, Any], train_vision: bool
+) -> None:
+    """T-GRPO shuffles what has frames; a picture alone has no twin."""
+    model = {"model": {"train_vision": train_vision}}
+    supervised = recipe("sft", mixed, model, {"sft": {"batch_size": 9}})
+    train_sft(supervised)
+    finite_metrics(Path(supervised.run.dir), 3)
+    over = {"rl": {"prompts_per_step": 9}, "algo": {"type": "t_grpo", "kl": {"beta": 0.1}}}
+    config = recipe("rl", varied, mixed, model, over)
+    train_rl(config)
+    run = Path(config.run.dir)
+    finite_metrics(run, 2)
+    rows = records.read(run / "rollouts" / "step-2.jsonl")
+    assert len({r["id"] for r in rows if r["view"] == "ordered"}) == 9
+    assert len({r["id"] for r in rows if r["view"] == "shuffled"}) == 6
+    assert {len(r["strips"]) for r in rows} == {1, 2}
+
+
+@pytest.mark.parametrize("budget", [1, 2])
+def test_the_shortest_rollouts(recipe: Recipe, varied: dict[str, Any], budget: int) -> None:
+    """One token is predicted by the prompt alone: no completion runs through the model."""
+    over = {"sampling": {"max_new_tokens": budget}, "algo": {"kl": {"beta": 0.1}}}
+    config = recipe("rl", varied, over)
+    train_rl(config)
+    rows = finite_metrics(Path(config.run.dir), 2)
+    assert rows[0]["length/max"] == budget
+    assert rows[0]["optim/grad_norm"] > 0
+    assert rows[0]["policy/log_ratio"] < 1e-5
