@@ -38,11 +38,9 @@ class Check:
 
 
 EXTRAS = {
-    "vllm": ("vllm", "fast rollouts, serving"),
-    "ray": ("ray", "data at scale"),
-    "trackio": ("trackio", "tracking"),
-    "wandb": ("wandb", "tracking"),
-    "chat": ("gradio", "kinograd chat"),
+    "vllm": ("vllm", "judge models: kinograd judge serve"),
+    "trackio": ("trackio", "run.trackers"),
+    "wandb": ("wandb", "run.trackers"),
 }
 """Extra of the package to the module it brings and what that is for."""
 

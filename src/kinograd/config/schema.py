@@ -180,6 +180,8 @@ class RunConfig(Section):
     log_rollouts_every: Positive = 10
     strip_frames: Positive = 8
     eval_every: Positive | None = None
+    trackers: list[Literal["trackio", "wandb"]] = []
+    """Send a copy of the metrics to these, too."""
 
 
 class EvalConfig(Section):

@@ -36,6 +36,7 @@ from pydantic import BaseModel
 from kinograd import records
 from kinograd.progress import progress
 from kinograd.train.environment import describe_environment
+from kinograd.train.trackers import Trackers
 from kinograd.types import Clip, Group, UsageError, View
 
 __all__ = ["RunFolder", "progress"]
@@ -59,8 +60,11 @@ class RunFolder:
         resumed: whether the folder held an earlier part of this run.
     """
 
-    def __init__(self, path: Path, *, resumed: bool, lock: TextIO | None) -> None:
+    def __init__(
+        self, path: Path, *, resumed: bool, lock: TextIO | None, trackers: Trackers
+    ) -> None:
         self.path = path
+        self._trackers = trackers
         self.resumed = resumed
         self._lock = lock
         self._metrics = records.RecordFile(path / "metrics.jsonl")
@@ -91,7 +95,10 @@ class RunFolder:
             text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
             records.write_atomically(folder / "recipe.yaml", text.encode())
         _note_start(folder / "env.json", describe_environment(data_hashes or {}))
-        return cls(folder, resumed=resumed, lock=lock)
+        run = resolved.get("run")
+        names = run.get("trackers", []) if isinstance(run, dict) else []
+        trackers = Trackers(names, folder, resolved)
+        return cls(folder, resumed=resumed, lock=lock, trackers=trackers)
 
     def log(self, step: int, **metrics: Any) -> None:
         """Append numbers (Python, numpy or 0-d tensors) to ``metrics.jsonl``.
@@ -104,6 +111,7 @@ class RunFolder:
         plain, odd = records.finite({name: _plain(value) for name, value in metrics.items()})
         record = {"step": step, "time": round(time.time(), 3), **plain}
         self._metrics.append(record | ({"nonfinite": odd} if odd else {}))
+        self._trackers.log(step, plain)
 
     def rollouts(
         self,
@@ -169,6 +177,7 @@ class RunFolder:
                 path.unlink()
 
     def close(self) -> None:
+        self._trackers.close()
         self._metrics.close()
         self._quarantine.close()
         if self._lock is not None:

@@ -12,7 +12,7 @@ import os
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from kinograd.models.prefix import PrefixLM
@@ -81,17 +81,6 @@ def exchange_at(lm: PrefixLM, now: bool) -> None:
     """Whether the next backward pass of sharded weights exchanges gradients."""
     if isinstance(lm, FSDPModule):
         lm.set_requires_gradient_sync(now)
-
-
-def sum_gradients(parameters: list[nn.Parameter]) -> None:
-    """Sum whole (unsharded) gradients over all ranks, in one exchange."""
-    if not several():
-        return
-    grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in grads])
-    dist.all_reduce(flat)
-    for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        g.copy_(part.view_as(g))
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -111,11 +111,11 @@ def sample_or_stop(
     Raises:
         JudgeOutage: after the checkpoint; the same command goes on from it.
     """
-    drawn = session.drawn
+    before = session.drawn, session.seen, session.failed
     try:
         return sample(engine, session, recipe, step, watch)
     except JudgeOutage:
-        session.drawn = drawn
+        session.drawn, session.seen, session.failed = before
         session.save(step)
         raise
 
