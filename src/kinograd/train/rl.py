@@ -155,7 +155,8 @@ def sample(
 def _prompts(session: Session, recipe: RlRecipe, draw: int) -> list[Example]:
     examples = session.examples
     indices = batch_indices(draw, recipe.rl.prompts_per_step, len(examples), recipe.run.seed)
-    return [examples[i] for i in indices]
+    # Where two epochs meet an example may come twice; its rollouts would be the same.
+    return [examples[i] for i in dict.fromkeys(indices)]
 
 
 def roll_out(
