@@ -140,11 +140,15 @@ def read_records(path: Path) -> list[EvalRecord]:
     """The records of one evaluation.
 
     Raises:
-        DataError: there is no such file, or an (id, view) occurs twice.
+        DataError: there is no such file, it holds something else, or an (id, view) occurs
+            twice.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such evaluation; an evaluation writes eval/<name>.jsonl")
     found: list[Any] = record_files.read(path)
+    for number, row in enumerate(found, start=1):
+        if lacking := sorted(EvalRecord.__required_keys__ - row.keys()):
+            raise DataError(f"{path}:{number}: not a record of an evaluation (no {lacking[0]!r})")
     counted = Counter((r["id"], r["view"]) for r in found)
     if twice := [key for key, times in counted.items() if times > 1]:
         raise DataError(f"{path}: {twice[0]} occurs {counted[twice[0]]} times; delete the file")
