@@ -277,3 +277,17 @@ def test_the_shortest_rollouts(recipe: Recipe, varied: dict[str, Any], budget: i
     assert rows[0]["length/max"] == budget
     assert rows[0]["optim/grad_norm"] > 0
     assert rows[0]["policy/log_ratio"] < 1e-5
+
+
+def test_an_example_comes_once_per_step(
+    recipe: Recipe, theatre: Path, varied: dict[str, Any], tmp_path: Path
+) -> None:
+    """Fewer examples than prompts per step: keyed rollouts of a second copy would be equal."""
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join((theatre / "train.jsonl").open().readlines()[:5]))
+    over = {"rl": {"prompts_per_step": 8, "steps": 1}, "data": {"train": [str(few)]}}
+    config = recipe("rl", varied, over)
+    train_rl(config)
+    rows = records.read(Path(config.run.dir) / "rollouts" / "step-1.jsonl")
+    assert len(rows) == 5 * 4
+    assert len({(r["id"], r["text"]) for r in rows}) == 20

@@ -14,12 +14,13 @@ from kinograd.config.schema import EvalConfig, InProcess, ModelConfig, PromptCon
 from kinograd.config.schema import SamplingConfig as Sampling
 from kinograd.config.video import VideoConfig
 from kinograd.data.jsonl import read_examples
+from kinograd.eval.metrics import read_records
 from kinograd.eval.runner import TooManyErrors, evaluate
 from kinograd.models.load import load
 from kinograd.models.reader import Reader
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
-from kinograd.types import Cut, Example, Group, Media, MediaType
+from kinograd.types import Cut, DataError, Example, Group, Media, MediaType
 from kinograd.video.cache import ClipStore
 
 Run = Callable[..., dict[str, Any]]
@@ -168,3 +169,13 @@ def test_all_wrong_has_an_interval(run: Run, examples) -> None:
     assert figures["accuracy"] == figures["low"] == 0
     assert 0 < figures["high"] < 0.5
     assert figures["unscored"] == {}
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 1, "loss": 0.5}', '{"id": "a"}', '{"id": "a", "view": "x"}']
+)
+def test_what_is_no_evaluation_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl:1: not a record of an evaluation"):
+        read_records(path)
