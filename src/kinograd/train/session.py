@@ -193,7 +193,6 @@ def open_session(
     check_routing({e.kind for e in graded}, recipe.reward, judges)
     if isinstance(recipe, RlRecipe):
         asyncio.run(require_canaries(judges, recipe.reward.judges))
-    torch.manual_seed(derive_seed(recipe.run.seed, "adapters"))
     model = load(recipe.model)
     check_learner(model)
     digests = input_digests([*recipe.data.train, *recipe.eval.data], model.path)
