@@ -206,6 +206,12 @@ class _Recipe(Section):
     prompt: PromptConfig = PromptConfig()
     eval: EvalConfig = EvalConfig()
 
+    @model_validator(mode="after")
+    def _something_to_evaluate(self) -> _Recipe:
+        if self.run.eval_every and not self.eval.data:
+            raise ValueError("run.eval_every needs eval.data")
+        return self
+
 
 class SftRecipe(_Recipe):
     method: Literal["sft"] = "sft"
