@@ -39,12 +39,14 @@ def evaluate(
     """Answer, grade and record; returns the figures of ``eval.metrics.summarise``.
 
     Args:
-        out: JSONL file of ``EvalRecord``; answers already in it are not asked again.
+        out: JSONL file of ``EvalRecord``; answers already in it are not asked again, only
+            what could not be read.
         key: addresses the sampling noise and the shuffles.
 
     Raises:
         TooManyErrors: after everything has been recorded.
     """
+    records.keep(out, lambda row: row["error"] is None)
     done = {(r["id"], r["view"]) for r in records.read(out)}
     views = [View(ViewKind(name)) for name in config.views]
     open_pairs = [(e, v) for v in views for e in examples if (e.id, v.name) not in done]
