@@ -118,6 +118,7 @@ def test_a_model_is_whole_or_refused(
         ),
         ({"reward": {"custom": [{"target": "nowhere.at_all:f"}]}}, "nowhere"),
         ({"reward": {"judges": {"dark_event": "big"}}}, "big"),
+        ({"run": {"eval_every": 1}}, "eval.data"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_folder_is_begun(

@@ -156,6 +156,18 @@ def test_too_many_bad_clips_are_an_error_once_all_is_recorded(run: Run, examples
     assert len(rows(tmp_path / "e.jsonl")) == 10
 
 
+def test_a_mended_clip_is_asked_again(run: Run, engine, examples, tmp_path) -> None:
+    damaged = [*examples[:3], broken(examples[3]), *examples[4:]]
+    with pytest.raises(TooManyErrors):
+        run(damaged, max_error_fraction=0.0)
+    engine.asked.clear()
+    figures = run(examples, max_error_fraction=0.0)
+    assert engine.asked == [(examples[3].id, "ordered")]
+    assert (figures["n"], figures["errors"]) == (10, 0)
+    run(examples, "good.jsonl")
+    assert rows(tmp_path / "e.jsonl") == rows(tmp_path / "good.jsonl")
+
+
 def test_answers_do_not_depend_on_batches(run: Run, examples, tmp_path) -> None:
     for size in (1, 3, 64):
         run(examples, f"{size}.jsonl", batch_size=size, temperature=1.0, views=["shuffled"])
