@@ -269,7 +269,7 @@ def measure(quick: bool) -> dict:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
-        "load": {"before": load_before, "after": os.getloadavg()},
+        "load": load_note(load_before, os.getloadavg()),
         "versions": {p: version(p) for p in ("av", "torch", "transformers", "numpy")},
         "milliseconds": rows,
         "peer": "measured" if isinstance(peers, dict) else peers,
@@ -279,6 +279,13 @@ def measure(quick: bool) -> dict:
         "resize_difference_of_255": resize_difference([*films.values(), *real]),
         "ratios": ratios(rows, speedup),
     }
+
+
+def load_note(before: tuple[float, ...], after: tuple[float, ...]) -> dict:
+    """Load averages; on a busy machine the two-worker ratio says little."""
+    busy = before[0] > 1.0  # a quiet machine: nothing but the benchmark will run
+    note = "busy with other work: times are upper bounds" if busy else "quiet"
+    return {"before": before, "after": after, "note": note}
 
 
 def ratios(rows: dict[str, dict[str, float]], workers: float) -> dict[str, float | None]:
