@@ -45,6 +45,10 @@ _STRIP_HEIGHT = 90  # pixels; larger frames are scaled down, smaller ones kept
 _STRIP_GAP = 3  # white pixels between frames
 _STRIP_QUALITY = 75
 _RESERVED = ("step", "time", "nonfinite")
+_MAY_DIFFER = {
+    *("run.dir", "run.keep", "data.max_failed_fraction", "eval.max_error_fraction"),
+    *("video.workers", "video.memory_gb", "video.cache_gb"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +82,8 @@ class RunFolder:
     ) -> RunFolder:
         """Start a run in a new or empty folder, or go on with the same recipe's run.
 
-        ``run.dir`` may differ: a folder that was moved holds the same run.
+        Settings that change no result may differ: where the folder is, how many
+        checkpoints it keeps, how much may fail before the run stops.
 
         Raises:
             UsageError: the folder holds another recipe's run or something else, one of its
@@ -211,7 +216,7 @@ def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
     changed = [
         f"  {key}: {_brief(old)} there, {_brief(new)} now"
         for key, old, new in _differences(before, resolved)
-        if key != "run.dir"
+        if key not in _MAY_DIFFER
     ]
     if changed:
         raise UsageError(
