@@ -309,6 +309,20 @@ def test_too_many_broken_clips_stop_the_run(
         assert "quarantine.jsonl" in str(e.value)
 
 
+def test_a_run_that_was_stopped_goes_on_with_a_raised_limit(
+    recipe: Recipe, one_broken: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """As the message says; what could change a result may still not change."""
+    data = one_broken("gone")["data"]
+    steps = {"sft": {"batch_size": 24, "steps": 2}}
+    with pytest.raises(KinogradError, match="1 of 24 examples could not be read"):
+        train_sft(recipe("sft", {"data": data | {"max_failed_fraction": 0.0}}, steps))
+    with pytest.raises(UsageError, match=r"run\.seed: 0 there, 1 now"):
+        train_sft(recipe("sft", {"data": data, "run": {"seed": 1}}, steps))
+    train_sft(recipe("sft", {"data": data, "run": {"keep": 1}, "video": {"workers": 1}}, steps))
+    assert len(records.read(tmp_path / "sft" / "metrics.jsonl")) == 2
+
+
 # ---------------------------------------------------------------------- disks
 
 
