@@ -26,6 +26,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -95,14 +96,17 @@ class RunFolder:
         if resumed:
             _require_same_inputs(folder, data_hashes or {})
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
-        if not resumed:
-            text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-            records.write_atomically(folder / "recipe.yaml", text.encode())
-        _note_start(folder / "env.json", describe_environment(data_hashes or {}))
-        run = resolved.get("run")
-        names = run.get("trackers", []) if isinstance(run, dict) else []
-        trackers = Trackers(names, folder, resolved)
+        with ExitStack() as opened:
+            if lock := _lock(folder):
+                opened.enter_context(lock)
+            if not resumed:
+                text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+                records.write_atomically(folder / "recipe.yaml", text.encode())
+            _note_start(folder / "env.json", describe_environment(data_hashes or {}))
+            run = resolved.get("run")
+            names = run.get("trackers", []) if isinstance(run, dict) else []
+            trackers = Trackers(names, folder, resolved)
+            opened.pop_all()  # closed by the folder from here on
         return cls(folder, resumed=resumed, lock=lock, trackers=trackers)
 
     def log(self, step: int, **metrics: Any) -> None:
