@@ -98,8 +98,17 @@ class Session:
         torch.manual_seed(derive_seed(self.recipe.run.seed, "torch", step))
 
     def end_step(self, step: int, total: int, **metrics: Any) -> None:
-        """Log update ``step`` (counted from 1), and evaluate and save when it is time."""
+        """Log update ``step`` (counted from 1), and evaluate and save when it is time.
+
+        Raises:
+            TooManyFailures: at the end, if no example could be read in any step.
+        """
         run = self.recipe.run
+        if step == total and self.failed == self.seen:
+            quarantine = self.run.path / "quarantine.jsonl"
+            raise TooManyFailures(
+                f"{self.failed} of {self.seen} examples could not be read; see {quarantine}"
+            )
         self.run.log(step, **metrics)
         if run.eval_every and self.held_out and (step % run.eval_every == 0 or step == total):
             self.evaluate(step)
