@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kinograd import records
 from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
 from kinograd.data.jsonl import read_examples
 from kinograd.eval.runner import evaluate
@@ -106,8 +107,10 @@ class Session:
         run = self.recipe.run
         if step == total and self.failed == self.seen:
             quarantine = self.run.path / "quarantine.jsonl"
+            first = records.read(quarantine)[0]
             raise TooManyFailures(
-                f"{self.failed} of {self.seen} examples could not be read; see {quarantine}"
+                f"{self.failed} of {self.seen} examples could not be read; "
+                f"{first['id']}: {first['detail']}; all are in {quarantine}"
             )
         self.run.log(step, **metrics)
         if run.eval_every and self.held_out and (step % run.eval_every == 0 or step == total):
