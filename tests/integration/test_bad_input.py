@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,7 +104,7 @@ def test_media_that_cannot_be_read_stop_the_run(
 ) -> None:
     media = [{"type": "video", "path": path}]
     complaint = fails(1, method.split(":")[0], recipe(method, rows=row(world, media=media)))
-    assert "2 of 2 examples could not be read" in complaint
+    assert re.search(r"(\d) of \1 examples could not be read", complaint)
     assert "quarantine.jsonl" in complaint
     assert path in complaint
     assert path in (tmp_path / "run" / "quarantine.jsonl").read_text()
