@@ -77,9 +77,9 @@ class OpenAIJudge(Section):
     max_concurrency: Positive = 32
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
-    timeout_s: float = Field(60.0, gt=0)
-    max_retries: int = Field(6, ge=0)
-    deadline_s: float = Field(180.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0)
+    max_retries: int = Field(default=6, ge=0)
+    deadline_s: float = Field(default=180.0, gt=0)
     """For one request, all attempts and waits together, from the first attempt on. A reply
     that arrives but is no verdict is asked for anew, twice at most."""
     verdict: Literal["auto", "choice", "regex", "json_schema", "text"] = "auto"
@@ -113,7 +113,7 @@ class SamplingConfig(Section):
     max_new_tokens: Positive = 768
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(default=0, ge=0)
     """0: no limit."""
 
 
@@ -132,11 +132,11 @@ _Decay = Annotated[float, Field(ge=0, lt=1)]
 class OptimConfig(Section):
     lr: float = Field(default=1e-6, gt=0)
     betas: tuple[_Decay, _Decay] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(5.0, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=5.0, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     final_lr_fraction: Fraction = 0.0
     micro_tokens: Positive = 65536
     """Tokens (prompt + completions, padding included) of one forward: bounds memory."""
@@ -282,13 +282,13 @@ class TheatreConfig(Section):
     """Least and most events of a clip."""
     event_frames: Annotated[int, Field(ge=1)] = 2
     """How long a flash lasts; 2 is one temporal patch."""
-    distractors: int = Field(0, ge=0)
+    distractors: int = Field(default=0, ge=0)
     """Grey things that stand around and mean nothing."""
-    occluders: int = Field(0, ge=0)
+    occluders: int = Field(default=0, ge=0)
     """Grey bars that wander in front of the scene."""
-    noise: float = Field(0.0, ge=0)
+    noise: float = Field(default=0.0, ge=0)
     """Standard deviation of pixel noise, on the 0..255 scale."""
-    texture: float = Field(0.0, ge=0)
+    texture: float = Field(default=0.0, ge=0)
     """Amplitude of each clip's own background pattern, on the 0..255 scale."""
     paraphrase: bool = False
     """Several wordings of each question."""
