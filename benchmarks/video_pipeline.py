@@ -283,7 +283,7 @@ def measure(quick: bool) -> dict:
 
 def load_note(before: tuple[float, ...], after: tuple[float, ...]) -> dict:
     """Load averages; on a busy machine the two-worker ratio says little."""
-    busy = before[0] > 1.0  # a quiet machine: nothing but the benchmark will run
+    busy = before[0] > 1.0
     note = "busy with other work: times are upper bounds" if busy else "quiet"
     return {"before": before, "after": after, "note": note}
 
