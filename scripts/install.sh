@@ -9,7 +9,7 @@
 #
 #   PYTHON                  the interpreter to use (3.11 or newer)
 #   KINOGRAD_TORCH          another torch requirement, e.g. "torch==2.13.0"
-#   KINOGRAD_TORCH_INDEX    another index of CPU wheels, e.g. a mirror
+#   KINOGRAD_TORCH_INDEX    where to find CPU wheels, if pip is not configured for them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -39,9 +39,15 @@ elif nvidia-smi -L >/dev/null 2>&1 || [ "$(uname -s)" != Linux ]; then
     pip "torch==$version"
 else
     say "Installing torch $version for the CPU"
-    # Wherever pip is configured to look, else where PyTorch publishes its CPU wheels.
-    pip "torch==$version+cpu" 2>/dev/null || pip "torch==$version+cpu" \
-        --extra-index-url "${KINOGRAD_TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
+    # Wherever pip is configured to look, and in KINOGRAD_TORCH_INDEX where that is set.
+    index=${KINOGRAD_TORCH_INDEX:+--extra-index-url $KINOGRAD_TORCH_INDEX}
+    # shellcheck disable=SC2086  # two words, or none
+    if ! pip $index "torch==$version+cpu" 2>/dev/null; then
+        say "pip is offered no CPU-only torch $version, so the default one follows, with gigabytes"
+        say "of CUDA libraries. To spare them, stop here and set KINOGRAD_TORCH_INDEX to PyTorch's"
+        say "index of CPU wheels, which its 'Get started' page names."
+        pip "torch==$version"
+    fi
 fi
 
 extras=$(IFS=,; echo "dev${*:+,$*}")
