@@ -2,7 +2,8 @@
 
     python benchmarks/video_pipeline.py [--json out.json] [--quick]
 
-On the same files, one thread each, best of several interleaved runs, page cache warm:
+On the same files, one thread each (decord takes all cores, as it does by default), best of
+several runs, page cache warm:
 
     floor         PyAV decodes every frame of the file and converts none
     sequential    the same, and scales the 16 sampled frames
