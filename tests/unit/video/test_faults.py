@@ -134,7 +134,7 @@ def server(clips):
         return Handler(*args, directory=str(clips.root))
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_port}", Handler.asked
         serving.shutdown()
 
