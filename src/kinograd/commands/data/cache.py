@@ -1,8 +1,7 @@
-"""``kinograd data``: look after examples and their clips."""
+"""``kinograd data cache``: decoded clips on disk."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,12 +14,10 @@ if TYPE_CHECKING:
     from kinograd.types import Example
     from kinograd.video.disk import DiskCache
 
-app = typer.Typer(no_args_is_help=True)
-cache = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
-app.add_typer(cache, name="cache")
+app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
 
 
-@cache.command()
+@app.command()
 def stats(recipe: RecipeArguments) -> None:
     """Print how many clips a recipe's cache holds, and how old the oldest is."""
     store, config = _cache(read_recipe(recipe).video)
@@ -30,7 +27,7 @@ def stats(recipe: RecipeArguments) -> None:
     print(f"{config.cache_dir}: {found.clips} clips, {size}{age}")
 
 
-@cache.command()
+@app.command()
 def clear(recipe: RecipeArguments) -> None:
     """Delete all decoded clips of a recipe's cache."""
     store, config = _cache(read_recipe(recipe).video)
@@ -38,7 +35,7 @@ def clear(recipe: RecipeArguments) -> None:
     print(f"{config.cache_dir}: deleted {before.clips} clips, {before.bytes / 1e9:.3f} GB")
 
 
-@cache.command()
+@app.command()
 def warm(
     recipe: RecipeArguments,
     workers: Annotated[int | None, typer.Option(help="Decoder processes.")] = None,
@@ -69,40 +66,6 @@ def warm(
         total_failed += len(report.failed)
     if total_failed:
         raise KinogradError(f"{total_failed} clips cannot be decoded; see above")
-
-
-@app.command()
-def export(
-    examples: Annotated[Path, typer.Argument(help="JSONL file of Examples.")],
-    render: Annotated[Path, typer.Option(help="Folder for one mp4 per video.")],
-    media_root: Annotated[Path, typer.Option(help="Folder under which media lie.")] = Path("."),
-    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
-) -> None:
-    """Write the cuts of a data file as mp4, to look at them."""
-    from kinograd.config.video import VideoConfig
-    from kinograd.progress import progress
-    from kinograd.types import MediaType
-    from kinograd.video.render import render as write
-
-    chosen = _examples([str(examples)])[:limit]
-    render.mkdir(parents=True, exist_ok=True)
-    with progress(len(chosen), "rendering") as bar:
-        for example in chosen:
-            videos = [m for m in example.media if m.type is MediaType.VIDEO]
-            for number, medium in enumerate(videos):
-                suffix = f"-{number}" if len(videos) > 1 else ""
-                write(
-                    medium,
-                    render / f"{_file_name(example.id)}{suffix}.mp4",
-                    VideoConfig(),
-                    media_root,
-                )
-            bar.advance()
-
-
-def _file_name(name: str) -> str:
-    """An example's id as a file name that cannot leave its folder."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "_"
 
 
 def _cache(config: VideoConfig) -> tuple[DiskCache, VideoConfig]:

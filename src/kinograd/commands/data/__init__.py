@@ -1,0 +1,14 @@
+"""``kinograd data``: bring examples in, prove them, build, teach, mix; look after clips.
+
+One module per group of sub-verbs; each imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from kinograd.commands.data import cache, look
+
+app = typer.Typer(no_args_is_help=True)
+app.add_typer(cache.app, name="cache")
+app.command()(look.export)
