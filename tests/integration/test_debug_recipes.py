@@ -25,8 +25,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo(home: Path) -> None:
     summary = json.loads((home / "runs/debug/summary.json").read_text())
     assert list(summary["stages"]) == ["cold_start", "reinforced"]
-    for stage in summary["stages"].values():
+    assert list(summary["controls"]) == ["more_sft", "answer_sft", "rft", "forced_think"]
+    for stage in (summary["stages"] | summary["controls"]).values():
         assert set(stage["greedy"]) == {"ordered", "shuffled"}
+    assert "reinforced minus rft" in summary["paired"]
     report = (home / "runs/debug/report.html").read_text()
     assert "cold_start" in report
     assert "http://" not in report.replace("http://www.w3.org", "")

@@ -115,6 +115,8 @@ class SamplingConfig(Section):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     """0: no limit."""
+    bad_words: list[str] = []
+    """Never drawn; each must be one token of the model, alone or after a space."""
 
 
 class InProcess(Section):
@@ -237,6 +239,8 @@ class RlRecipe(_Recipe):
     def _consistent(self) -> RlRecipe:
         if self.sampling.temperature == 0:
             raise ValueError("set sampling.temperature above 0: greedy rollouts are all alike")
+        if self.sampling.bad_words:
+            raise ValueError("sampling.bad_words are for evaluation: a learner knows no such ban")
         if self.algo.kl.beta and self.rl.reference == "none":
             raise ValueError("algo.kl.beta needs a rl.reference; 'frozen' keeps a copy")
         if self.algo.kl.beta and self.rl.reference == "adapter_off":
@@ -317,8 +321,45 @@ class TinyModelConfig(Section):
     seed: int = 0
 
 
+class SftControl(Section):
+    """The baseline goes on with supervised training instead."""
+
+    type: Literal["sft"] = "sft"
+    sections: dict[str, Any]
+    """Of an sft recipe; its number of steps follows from the time."""
+
+
+class RftControl(Section):
+    """Rejection-sampling fine-tuning: answer, keep what is right, imitate it; by rounds."""
+
+    type: Literal["rft"] = "rft"
+    questions: str
+    """JSONL file of the world."""
+    rounds: Positive = 3
+    samples: Positive = 8
+    """Answers per question, at temperature 1."""
+    sampling_fraction: Fraction = 0.4
+    """Share of the time that sampling takes."""
+    sections: dict[str, Any]
+    """Of an sft recipe, for the imitation."""
+
+
+class DecodeControl(Section):
+    """The baseline as it is, decoded otherwise; no training."""
+
+    type: Literal["decode"] = "decode"
+    bad_words: Annotated[list[str], Field(min_length=1)]
+
+
+DemoControl = Annotated[SftControl | RftControl | DecodeControl, Field(discriminator="type")]
+
+
 class DemoRecipe(Section):
-    """The whole story as one recipe: a world, a model from scratch, stages, evaluations."""
+    """The whole story as one recipe: a world, a model from scratch, stages, evaluations.
+
+    The last stage is on trial: controls start where it starts, at the stage before it, and
+    get as much computing time.
+    """
 
     method: Literal["demo"] = "demo"
     name: str = "demo"
@@ -329,6 +370,7 @@ class DemoRecipe(Section):
     """Sections shared by all stages (video, prompt, reward, ...)."""
     stages: dict[str, dict[str, Any]]
     """Stage name to the sections of an sft or rl recipe, run in this order."""
+    controls: dict[str, DemoControl] = {}
     evaluate: EvalConfig = EvalConfig()
 
 

@@ -7,6 +7,7 @@ Shape legend: N prompts, g rollouts each, R = N x g rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from kinograd.models.decoding import Decoding
 from kinograd.models.load import VideoLM
 from kinograd.rollout.engine import Request
 from kinograd.rollout.sampling import draw
-from kinograd.types import Group, Rollout, StopReason
+from kinograd.types import Group, Rollout, StopReason, UsageError
 
 
 class InProcessEngine:
@@ -104,7 +105,8 @@ class InProcessEngine:
         """Fill the output arrays (rows, budget) in place, one position at a time."""
         lm, budget, end = self.model.lm, sampling.max_new_tokens, self.model.end_token
         temperature = sampling.temperature or 1.0
-        banned = torch.tensor(lm.family.banned_tokens, device=lm.device)
+        bad = bad_tokens(self.model.tokenizer, sampling.bad_words)
+        banned = torch.tensor([*lm.family.banned_tokens, *bad], device=lm.device)
         prefix = lm.prefix([r.prompt for r in requests])
         decoding = lm.start_decoding(prefix, g, budget)
         rows = torch.arange(len(requests) * g).view(-1, g)  # of the output arrays
@@ -123,6 +125,22 @@ class InProcessEngine:
                 return
             rows, drawn = _compact(decoding, rows, drawn, ended)
             hidden = decoding.step(drawn)
+
+
+def bad_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
+    """Ids of words that may not be drawn, alone and after a space.
+
+    Raises:
+        UsageError: a word that is no single token: banning its parts would ban other words.
+    """
+    out: list[int] = []
+    for word in words:
+        forms = [tokenizer.encode(w, add_special_tokens=False) for w in (word, f" {word}")]
+        single = [ids[0] for ids in forms if len(ids) == 1]
+        if not single:
+            raise UsageError(f"sampling.bad_words: {word!r} is not one token of this model")
+        out += single
+    return out
 
 
 def _compact(

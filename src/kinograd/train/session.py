@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Session:
 
     Attributes:
         drawn: batches of prompts drawn so far; more than steps with dynamic sampling.
+        cpu_began: CPU seconds of this process when the step began.
         algo_state: what the algorithm remembers from step to step.
     """
 
@@ -64,6 +66,7 @@ class Session:
     seen: int = 0
     failed: int = 0
     drawn: int = 0
+    cpu_began: float = 0.0
     algo_state: Mapping[str, Any] = field(default_factory=dict)
 
     def read(
@@ -97,6 +100,7 @@ class Session:
     def begin_step(self, step: int) -> None:
         """Key what little global randomness torch has left (adapter dropout) to the step."""
         torch.manual_seed(derive_seed(self.recipe.run.seed, "torch", step))
+        self.cpu_began = time.process_time()
 
     def end_step(self, step: int, total: int, **metrics: Any) -> None:
         """Log update ``step`` (counted from 1), and evaluate and save when it is time.
@@ -112,7 +116,7 @@ class Session:
                 f"{self.failed} of {self.seen} examples could not be read; "
                 f"{first['id']}: {first['detail']}; all are in {quarantine}"
             )
-        self.run.log(step, **metrics)
+        self.run.log(step, **metrics, **{"time/cpu_s": time.process_time() - self.cpu_began})
         if run.eval_every and self.held_out and (step % run.eval_every == 0 or step == total):
             self.evaluate(step)
         if step % run.save_every == 0 or step == total:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.commands.demo import _stage
+from kinograd.commands.demo.stages import _parse
 from kinograd.config.load import dump_recipe, load_recipe
 from kinograd.config.schema import DemoRecipe
 
@@ -26,5 +26,5 @@ def test_recipe_is_valid_and_survives_resolution(name: str, tmp_path: Path) -> N
     assert load_recipe([resolved]) == recipe
     if isinstance(recipe, DemoRecipe):
         for stage, sections in recipe.stages.items():
-            built = _stage(recipe, stage, sections, run={"dir": "d"}, model={"path": "m"})
+            built = _parse(recipe, stage, sections, run={"dir": "d"}, model={"path": "m"})
             assert built.method in ("sft", "rl")

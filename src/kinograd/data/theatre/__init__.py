@@ -7,7 +7,7 @@ workers, and wherever an interrupted build goes on, the result is the same.
 
 from __future__ import annotations
 
-from kinograd.data.theatre.build import build
+from kinograd.data.theatre.build import TERSE, build
 from kinograd.data.theatre.families import FAMILIES
 
-__all__ = ["FAMILIES", "build"]
+__all__ = ["FAMILIES", "TERSE", "build"]

@@ -34,6 +34,8 @@ from kinograd.types import (
     UsageError,
 )
 
+TERSE = "looks like"
+"""How a rationale begins that works nothing out."""
 _EDITION = 2
 """Part of the content key: raised whenever the same recipe would give other clips or rows."""
 _CHUNK = 50
@@ -85,7 +87,7 @@ def compose(config: TheatreConfig, split: str, index: int) -> tuple[Example, Pla
         kind, answer = Kind.MULTIPLE_CHOICE, letters[play.choices.index(play.answer)]
         working = f"{working} so {answer}"
     drawn = generator("theatre rationale", config.seed, split, index).random()
-    terse = f"looks like {answer}" if plan.terse else None
+    terse = f"{TERSE} {answer}" if plan.terse else None
     example = Example(
         id=f"{split}-{index:06d}-{family}",
         kind=kind,
