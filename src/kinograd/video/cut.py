@@ -9,23 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kinograd.types import Black, Cut, DataError, Media, MediaType, Span
 from kinograd.video.faults import ClipError, ClipFault
 
-
-class Probed(Protocol):
-    """What a source file tells about itself: seconds, frames per second, frames."""
-
-    @property
-    def duration(self) -> float: ...
-    @property
-    def rate(self) -> float: ...
-    @property
-    def frames(self) -> int: ...
+if TYPE_CHECKING:
+    from kinograd.video.index import Index
 
 
 # ------------------------------------------------------------------------ JSON
@@ -155,7 +147,7 @@ class Timeline:
         ]
 
 
-def validate_cut(cut: Cut, sources: Mapping[str, Probed], longest: float = math.inf) -> Timeline:
+def validate_cut(cut: Cut, sources: Mapping[str, Index], longest: float = math.inf) -> Timeline:
     """The cut placed in time, each segment checked against its source.
 
     Segments are half-open and may overlap in their sources. The nominal rate is the
@@ -199,7 +191,7 @@ def validate_cut(cut: Cut, sources: Mapping[str, Probed], longest: float = math.
     return Timeline(tuple(pieces), rate, max(1, round(offset * rate)), offset)
 
 
-def _inside(span: Span, number: int, source: Probed) -> tuple[float, float]:
+def _inside(span: Span, number: int, source: Index) -> tuple[float, float]:
     length = source.duration
     if span.start >= length:
         raise ClipError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.images import clip_from_frames, clip_from_image, image_clip
-from kinograd.video.index import nearest_shown
+from kinograd.video.index import Index, nearest_shown
 from kinograd.video.indexes import open_reader
 from kinograd.video.paths import resolve
 from kinograd.video.sample import frame_size, sample
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipError",
     "ClipFault",
-    "Source",
     "clip_from_frames",
     "clip_from_image",
     "decode",
@@ -41,31 +40,14 @@ __all__ = [
 DECODER_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a video file says about itself, without decoding it.
-
-    Attributes:
-        rate: nominal frames per second.
-        duration: seconds, from the first frame's start to the last one's end.
-        truncated_at: the second at which it ends although it promises more.
-    """
-
-    rate: float
-    frames: int
-    duration: float
-    truncated_at: float | None
-
-
-def probe(path: str, config: VideoConfig, media_root: str | Path) -> Source:
-    """Rate, frame count and duration of one video under ``media_root``.
+def probe(path: str, config: VideoConfig, media_root: str | Path) -> Index:
+    """Rate, frame count and duration of one video under ``media_root``, without decoding it.
 
     Raises:
         ClipError: if it cannot be read or breaks a limit of ``config``.
     """
     with open_reader(path, config, media_root) as reader:
-        index = reader.index
-        return Source(index.rate, index.frames, index.duration, index.truncated_at)
+        return reader.index
 
 
 def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str | Path) -> Clip:
@@ -108,7 +90,8 @@ def _decode_cut(
         raise damage
     while True:
         try:
-            line = validate_cut(cut, readers, config.max_duration_s)
+            maps = {path: reader.index for path, reader in readers.items()}
+            line = validate_cut(cut, maps, config.max_duration_s)
             clip = _sampled(cut, line, readers, spec, scaler)
         except ClipError as error:
             if damage and error.reason is ClipFault.TOO_FEW_FRAMES:
@@ -116,7 +99,7 @@ def _decode_cut(
             if not shorten or error.reason is not ClipFault.DAMAGED or not error.at_seconds:
                 raise
             reader = readers[error.path]
-            if error.at_seconds >= reader.duration:  # shortened to there already, in vain
+            if error.at_seconds >= reader.index.duration:  # shortened to there already, in vain
                 raise
             damage = error
             reader.index = reader.index.until(error.at_seconds)
@@ -180,7 +163,7 @@ def wanted(
     for position, (number, second) in enumerate(line.locate(times)):
         piece = line.pieces[number]
         if piece.path is not None:
-            rate = readers[piece.path].rate
+            rate = readers[piece.path].index.rate
             place = _on_screen(shown[piece.path], second, piece.start, piece.end, rate)
             out.setdefault(piece.path, {}).setdefault(place, []).append(position)
     return out

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -74,18 +75,6 @@ class Reader:
         self._container.close()
 
     @property
-    def rate(self) -> float:
-        return self.index.rate
-
-    @property
-    def duration(self) -> float:
-        return self.index.duration
-
-    @property
-    def frames(self) -> int:
-        return self.index.frames
-
-    @property
     def pixel_aspect(self) -> float:
         """Width of a pixel over its height."""
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
@@ -102,11 +91,11 @@ class Reader:
         stream = cast("VideoStream | None", self._container.streams.best("video"))
         if stream is None or int(stream.disposition) & _ATTACHED_PICTURE:
             self._container.close()
-            raise ClipError(ClipFault.NO_VIDEO, self.label, "no video stream (sound only?)")
+            raise self._fault(ClipFault.NO_VIDEO, "no video stream (sound only?)")
         if stream.codec_context is None:
             self._container.close()
-            raise ClipError(
-                ClipFault.UNSUPPORTED, self.label, "no decoder for its codec; convert it to H.264"
+            raise self._fault(
+                ClipFault.UNSUPPORTED, "no decoder for its codec; convert it to H.264"
             )
         self._stream, self._codec = stream, stream.codec_context
         self._codec.thread_type = "NONE"
@@ -118,48 +107,36 @@ class Reader:
         with open(self._file, "rb") as f:
             head = f.read(12)
         if head[4:8] == b"ftyp":
-            return ClipError(
+            return self._fault(
                 ClipFault.TRUNCATED,
-                self.label,
                 "an mp4 without a readable index: an incomplete download or recording; "
                 f"fetch it again ({error.strerror})",
             )
-        return ClipError(
-            ClipFault.NOT_MEDIA, self.label, f"not a video file that can be read ({error.strerror})"
-        )
+        why = f"not a video file that can be read ({error.strerror})"
+        return self._fault(ClipFault.NOT_MEDIA, why)
+
+    def _fault(self, reason: ClipFault, detail: str, at_seconds: float | None = None) -> ClipError:
+        return ClipError(reason, self.label, detail, at_seconds)
 
     def _check_limits(self) -> None:
-        width, height = self._codec.width, self._codec.height
+        width, height, most = self._codec.width, self._codec.height, self._config.max_source_pixels
         if not width or not height:
-            raise ClipError(
-                ClipFault.UNSUPPORTED,
-                self.label,
-                "its frames' size is unknown; convert it to H.264",
-            )
-        if width * height > self._config.max_source_pixels:
-            raise ClipError(
-                ClipFault.TOO_MANY_PIXELS,
-                self.label,
-                f"frames of {width}x{height} exceed video.max_source_pixels = "
-                f"{self._config.max_source_pixels}",
-            )
+            why = "its frames' size is unknown; convert it to H.264"
+            raise self._fault(ClipFault.UNSUPPORTED, why)
+        if width * height > most:
+            why = f"frames of {width}x{height} exceed video.max_source_pixels = {most}"
+            raise self._fault(ClipFault.TOO_MANY_PIXELS, why)
         if min(width, height) < _MIN_SIDE:
-            raise ClipError(
-                ClipFault.TOO_SMALL,
-                self.label,
-                f"frames of {width}x{height} pixels show nothing (at least {_MIN_SIDE} a side)",
-            )
+            why = f"frames of {width}x{height} pixels show nothing (at least {_MIN_SIDE} a side)"
+            raise self._fault(ClipFault.TOO_SMALL, why)
         stream = self._stream
         if stream.duration and stream.time_base:
             self._check_duration(float(stream.duration * stream.time_base))
 
     def _check_duration(self, seconds: float) -> None:
-        if seconds > self._config.max_duration_s:
-            raise ClipError(
-                ClipFault.TOO_LONG,
-                self.label,
-                f"{seconds:.0f} s exceed video.max_duration_s = {self._config.max_duration_s:.0f}",
-            )
+        if seconds > (longest := self._config.max_duration_s):
+            why = f"{seconds:.0f} s exceed video.max_duration_s = {longest:.0f}"
+            raise self._fault(ClipFault.TOO_LONG, why)
 
     # ------------------------------------------------------------------ mapping
 
@@ -188,8 +165,8 @@ class Reader:
             self._stream.time_base or Fraction(1, 1000), self._stream.average_rate, truncated
         )
         if index is None:
-            fault = ClipFault.TRUNCATED if truncated else ClipFault.NO_VIDEO
-            raise ClipError(fault, self.label, "its video stream holds no frame")
+            reason = ClipFault.TRUNCATED if truncated else ClipFault.NO_VIDEO
+            raise self._fault(reason, "its video stream holds no frame")
         return index
 
     def _falls_short(self, packets: int, end: float) -> bool:
@@ -220,16 +197,18 @@ class Reader:
             ClipError: DAMAGED, with the second of the first fault met on the way.
         """
         index = self.index
-        if not index.timed:
-            yield from self._counted(sorted(set(places)))
-            return
-        order = index.order()
-        place_of = {int(index.pts[order[p]]): p for p in places}
-        skip = self._codec.name in _SKIPPING
-        for run in plan(index, places):
+        if index.timed:
+            order = index.order()
+            place_of = {int(index.pts[order[p]]): p for p in places}
+            runs = plan(index, places)
+        else:  # frames are counted from the start of the file
+            place_of = {p: p for p in sorted(places)}
+            runs = [Run(0, len(index.visible), tuple(place_of))]
+        skip = index.timed and self._codec.name in _SKIPPING
+        for run in runs:
             missing = set(run.pts)
             bad = yield from self._decode(run, missing, place_of, skip, held=False)
-            if missing:
+            if missing and index.timed:
                 # Entered at a picture that does not stand alone (an intra refresh, a
                 # broken link), or a packet without a picture of its own: from the start
                 # of the file, skipping nothing, it must work.
@@ -243,11 +222,12 @@ class Reader:
     ) -> Generator[tuple[int, VideoFrame], None, int | None]:
         """Yields frames of a run, takes them out of ``missing``; returns the first fault.
 
+        A stream without timestamps has the frames' numbers in their stead.
         With ``skip`` frames that nothing refers to are not decoded unless wanted. With
         ``held`` a wanted packet that yields no picture (VP8's hidden frames, second
         fields) shows the one a frame's time before it, as a player does.
         """
-        codec, mode = self._codec, ""
+        codec, timed, mode, number = self._codec, self.index.timed, "", 0
         before: tuple[int, VideoFrame] | None = None
         codec.flush_buffers()
         for packet in chain(self._feed(run.first, run.last), (None,)):
@@ -257,9 +237,10 @@ class Reader:
             try:
                 frames = codec.decode(packet)
             except FFmpegError:
-                return packet.pts if packet else run.pts[-1]
+                return number if not timed else packet.pts if packet else run.pts[-1]
             for frame in frames:
-                pts = frame.pts
+                pts = frame.pts if timed else number
+                number += 1
                 if frame.is_corrupt or pts is None:
                     return pts
                 if held and before is not None:
@@ -267,6 +248,8 @@ class Reader:
                 if pts in missing:
                     missing.discard(pts)
                     yield place_of[pts], frame
+                if not missing:
+                    return None
                 before = pts, frame
         if held and before is not None:
             yield from self._hold(before, None, missing, place_of)
@@ -281,7 +264,7 @@ class Reader:
     ) -> Iterator[tuple[int, VideoFrame]]:
         """A frame for the missing times at which it is still on screen, one frame's at most."""
         pts, frame = shown
-        end = pts + 1.5 / (self.rate * float(self.index.time_base))
+        end = pts + 1.5 / (self.index.rate * float(self.index.time_base))
         end = end if until is None else min(until, end)
         for time in sorted(t for t in missing if pts < t < end):
             missing.discard(time)
@@ -292,41 +275,22 @@ class Reader:
         if self._packets is not None:
             yield from self._packets[first : last + 1]
             return
-        number = self._seek(first)
-        for packet in self._demux():
-            if number is None:  # where the seek landed
-                number = self._number(packet)
-                if number is None or number > first:
-                    self._reopen()
-                    yield from self._read(first, last)
-                    return
-            if number >= first:
-                yield packet
-            number += 1
-            if number > last:
-                return
+        start, packets = self._enter(first)
+        yield from islice(packets, first - start, last - start + 1)
 
-    def _seek(self, packet: int) -> int | None:
-        """Goes to or before a packet; the number of the next one if that is known."""
-        if packet and self.index.timed:
-            try:
-                self._container.seek(int(self.index.pts[packet]), stream=self._stream)
-                return None
-            except FFmpegError:
-                pass
-        self._reopen()
-        return 0
-
-    def _number(self, packet: Packet) -> int | None:
-        found = np.flatnonzero(self.index.pts == packet.pts)
-        return int(found[0]) if len(found) == 1 else None
-
-    def _read(self, first: int, last: int) -> Iterator[Packet]:
-        for number, packet in enumerate(self._demux()):
-            if number > last:
-                return
-            if number >= first:
-                yield packet
+    def _enter(self, wanted: int) -> tuple[int, Iterator[Packet]]:
+        """The packets from a place at or before ``wanted`` on, and the number of the first."""
+        if wanted and self.index.timed:
+            with suppress(FFmpegError):
+                self._container.seek(int(self.index.pts[wanted]), stream=self._stream)
+                packets = self._demux()
+                landed = list(islice(packets, 1))
+                found = [np.flatnonzero(self.index.pts == p.pts) for p in landed]
+                if found and len(found[0]) == 1 and found[0][0] <= wanted:
+                    return int(found[0][0]), chain(landed, packets)
+        self.close()
+        self._open()
+        return 0, self._demux()
 
     def _demux(self) -> Iterator[Packet]:
         """The stream's packets, up to the first that cannot be read: then frames miss."""
@@ -335,45 +299,17 @@ class Reader:
         except FFmpegError:
             return
 
-    def _reopen(self) -> None:
-        self.close()
-        self._open()
-
-    def _counted(self, places: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Without timestamps frames are counted from the start of the file."""
-        wanted, number = set(places), 0
-        self._codec.flush_buffers()
-        self._codec.skip_frame = "DEFAULT"
-        for packet in chain(self._feed(0, len(self.index.visible)), (None,)):
-            try:
-                frames = self._codec.decode(packet)
-            except FFmpegError:
-                break
-            for frame in frames:
-                if frame.is_corrupt or not wanted:
-                    break
-                if number in wanted:
-                    wanted.discard(number)
-                    yield number, frame
-                number += 1
-            else:
-                continue
-            break
-        if wanted:
-            raise self._damaged_at(number / self.index.rate)
-
     def _damaged(self, pts: int) -> ClipError:
-        first = int(self.index.pts[self.index.visible].min())
-        return self._damaged_at(max(0.0, (pts - first) * float(self.index.time_base)))
-
-    def _damaged_at(self, seconds: float) -> ClipError:
-        return ClipError(
-            ClipFault.DAMAGED,
-            self.label,
+        index = self.index
+        if index.timed:
+            seconds = (pts - int(index.pts[index.visible].min())) * float(index.time_base)
+        else:
+            seconds = pts / index.rate
+        why = (
             "the video cannot be decoded without errors; fetch it again, or set "
-            "video.on_damage: partial to use what comes before",
-            seconds,
+            "video.on_damage: partial to use what comes before"
         )
+        return self._fault(ClipFault.DAMAGED, why, max(0.0, seconds))
 
 
 def _end(packet: Packet) -> float:

@@ -45,7 +45,8 @@ def render(
                 path: stack.enter_context(open_reader(path, config, media_root))
                 for path in media.cut.paths
             }
-            line = validate_cut(media.cut, readers, config.max_duration_s)
+            maps = {path: reader.index for path, reader in readers.items()}
+            line = validate_cut(media.cut, maps, config.max_duration_s)
             rate = Fraction(line.rate).limit_denominator(100_000)
             container = stack.enter_context(av.open(str(partial), "w", format="mp4"))
             stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})

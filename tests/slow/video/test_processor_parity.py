@@ -70,7 +70,7 @@ def test_resize_torch_is_their_resize(name, shared_videos):
     spec = config.spec()
     clip = decode(Media(MediaType.VIDEO, Cut.whole(name)), spec, config, shared_videos)
     with Reader(shared_videos / name, name, config) as reader:
-        indices, _ = sample(reader.duration, reader.rate, reader.frames, spec)
+        indices, _ = sample(reader.index.duration, reader.index.rate, reader.index.frames, spec)
         scaler = Scaler("bicubic")
         pictures = [scaler.rgb(f, f.height, f.width) for _, f in reader.frames_at(indices.tolist())]
     theirs = processor(

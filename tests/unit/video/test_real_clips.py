@@ -38,9 +38,9 @@ def test_good_clips(name, shared_videos, video):
 @pytest.mark.parametrize("name", GOOD)
 def test_the_frames_are_those_of_plain_decoding(name, shared_videos):
     with Reader(shared_videos / name, name, CONFIG) as reader:
-        places = np.unique(np.linspace(0, reader.frames - 1, 7).round().astype(int)).tolist()
+        places = np.unique(np.linspace(0, reader.index.frames - 1, 7).round().astype(int)).tolist()
         found = {p: f.to_ndarray(format="gray") for p, f in reader.frames_at(places)}
-        frames = reader.frames
+        frames = reader.index.frames
     with av.open(str(shared_videos / name)) as container:
         stream = container.streams.best("video")
         stream.thread_type = "AUTO"
