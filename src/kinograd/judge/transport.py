@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from kinograd.config.schema import OpenAIJudge
+    from kinograd.config.teacher import TeacherConfig
     from kinograd.judge.pace import Pace
 
 _RETRYABLE = frozenset({408, 409, 425, 429})  # and every 5xx
 _LONGEST_BACKOFF_S = 8.0
-_CHARS_PER_TOKEN = 3.0  # a cautious guess, corrected by the server's own count
+# Cautious guesses, corrected by the server's own count.
+_CHARS_PER_TOKEN = 3.0
+_TOKENS_PER_IMAGE = 400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A well-formed answer of an endpoint."""
+    """A well-formed answer of an endpoint; ``more`` are (text, finish) of further choices."""
 
     text: str
     finish: str
@@ -39,6 +42,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ def read_completion(body: str, seconds: float) -> Completion | Failure:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         seconds=seconds,
+        more=tuple((c.message.content or "", c.finish_reason or "") for c in parsed.choices[1:]),
     )
 
 
@@ -129,6 +134,17 @@ def parse_retry_after(headers: Mapping[str, str]) -> float:
 # --------------------------------------------------------------------- sending
 
 
+def estimate_tokens(body: Mapping[str, Any]) -> float:
+    """Tokens that a request may cost; a message's content is a text or a list of parts."""
+    contents = [message["content"] for message in body["messages"]]
+    parts = [p for c in contents for p in ([{"text": c}] if isinstance(c, str) else c)]
+    prompt = (
+        len(part["text"]) / _CHARS_PER_TOKEN if "text" in part else _TOKENS_PER_IMAGE
+        for part in parts
+    )
+    return sum(prompt) + body["max_tokens"] * body.get("n", 1)
+
+
 @dataclass(slots=True)
 class _Endpoint:
     """One URL, avoided for a while after each failure when there is another."""
@@ -146,7 +162,7 @@ class _Endpoint:
 
 
 class Transport:
-    """Open connections of one event loop to the URLs of one judge.
+    """Open connections of one event loop to the URLs of one judge or teacher.
 
     At most ``max_concurrency`` attempts are on the wire. Four times as many requests may be
     open, so that those which wait before a retry leave their place to others and still get
@@ -157,7 +173,12 @@ class Transport:
     """
 
     def __init__(
-        self, config: OpenAIJudge, api_key: str, requests: Pace, tokens: Pace, backoff_s: float
+        self,
+        config: OpenAIJudge | TeacherConfig,
+        api_key: str,
+        requests: Pace,
+        tokens: Pace,
+        backoff_s: float,
     ) -> None:
         import openai
 
@@ -182,9 +203,7 @@ class Transport:
             body: the JSON of the request.
             only: the one URL to ask; None for whichever is well and least busy.
         """
-        estimate = body["max_tokens"] + sum(
-            len(message["content"]) / _CHARS_PER_TOKEN for message in body["messages"]
-        )
+        estimate = estimate_tokens(body)
         async with self._open:
             outcome = await self._retry(body, only, estimate)
         if isinstance(outcome, Completion) and outcome.prompt_tokens:
@@ -217,7 +236,7 @@ class Transport:
             await asyncio.sleep(pause)
         return Failure(
             Unscored.JUDGE_TIMEOUT,
-            f"no verdict within deadline_s={self._config.deadline_s:g}; last attempt: {last}",
+            f"no answer within deadline_s={self._config.deadline_s:g}; last attempt: {last}",
         )
 
     def _pause(self, body: dict[str, Any], attempt: int) -> float:

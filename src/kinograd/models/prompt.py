@@ -1,7 +1,8 @@
 """From an Example to token ids: published prompt texts, media placeholders, responses.
 
-Sources of the texts: Video-R1 (training prompt, also used for evaluation), Open-R1-Video,
-VidBridge-R1 and Video-R1's February 2025 DVD-counting version, word for word.
+Sources of the texts: Video-R1 (``video_r1`` from its training, ``video_r1_eval`` from its
+evaluation and annotation), Open-R1-Video, VidBridge-R1 and Video-R1's February 2025
+DVD-counting version, word for word.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _EXAMPLE = ", i.e., <think> reasoning process here </think><answer> answer here 
 
 REASON = {
     "video_r1": _VIDEO_R1,
+    "video_r1_eval": _VIDEO_R1.replace("> <", "> and <"),
     "open_r1_video": _TAGS % ("", "") + _EXAMPLE,
     "vidbridge": (_TAGS % ("", "")).replace("{question} ", "{question}\n") + _EXAMPLE,
     "dvd_counting": _TAGS % (" ", " (number)") + ".",
@@ -67,7 +69,7 @@ def question_text(example: Example, config: PromptConfig) -> str:
     if example.options:
         listed = "".join(f"{option}\n" for option in example.options)
         # Video-R1 puts no newline between question and "Options:"
-        if config.template == "video_r1":
+        if config.template.startswith("video_r1"):
             question = f"{question}Options:\n{listed}"
         else:
             question = f"{question}\n{listed}".rstrip("\n")
@@ -75,7 +77,7 @@ def question_text(example: Example, config: PromptConfig) -> str:
     if config.mode == "direct":
         return question if config.template == "plain" else f"{question.rstrip()}\n{form.strip()}"
     text = REASON[config.template].replace("{question}", question)
-    return text + form if config.template == "video_r1" else text
+    return text + form if config.template.startswith("video_r1") else text
 
 
 def messages(example: Example, config: PromptConfig) -> list[dict]:

@@ -38,6 +38,13 @@ VIDEO_R1 = (
     "reasoning between the <think> </think> tags, and then give your final answer between the "
     "<answer> </answer> tags."
 )
+VIDEO_R1_EVAL = VIDEO_R1.removesuffix(
+    "between the <think> </think> tags, and then give your final answer between the <answer> "
+    "</answer> tags."
+) + (
+    "between the <think> and </think> tags, and then give your final answer between the "
+    "<answer> and </answer> tags."
+)
 LETTER = (
     " Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> "
     "</answer> tags."
@@ -90,6 +97,7 @@ def example(
         ("video_r1", Kind.REGRESSION, VIDEO_R1 + NUMBER),
         ("video_r1", Kind.OCR, VIDEO_R1 + TRANSCRIBE),
         ("video_r1", Kind.FREE_FORM, VIDEO_R1 + TEXT),
+        ("video_r1_eval", Kind.OCR, VIDEO_R1_EVAL + TRANSCRIBE),
         ("open_r1_video", Kind.MULTIPLE_CHOICE, OPEN_R1_VIDEO),
         ("vidbridge", Kind.DARK_EVENT, VIDBRIDGE),
         ("vidbridge", Kind.CAPTION, VIDBRIDGE),

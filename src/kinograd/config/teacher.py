@@ -1,0 +1,34 @@
+"""How to reach a teacher: a model behind OpenAI-compatible URLs that writes data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from kinograd.config.section import Positive, Section
+
+
+class TeacherConfig(Section):
+    """The defaults of the sampling are those of Video-R1's chains of thought."""
+
+    urls: Annotated[list[str], Field(min_length=1)]
+    """OpenAI-compatible endpoints that serve the same model, ``http://127.0.0.1:8000/v1``."""
+    model: str
+    api_key_env: str = "KINOGRAD_TEACHER_KEY"
+    max_concurrency: Positive = 32
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(default=300.0, gt=0)
+    max_retries: int = Field(default=6, ge=0)
+    deadline_s: float = Field(default=900.0, gt=0)
+    """For one request, all attempts and waits together, from the first attempt on."""
+    give_up_after: Positive = 16
+    """Failures without a success in between, upon which the teacher counts as down."""
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: Positive = 512
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    price_in: float = Field(default=0.0, ge=0)
+    """Price of a million prompt tokens; with ``price_out`` the cost is shown."""
+    price_out: float = Field(default=0.0, ge=0)
