@@ -56,9 +56,10 @@ class DataConfig(Section):
 
 
 class PromptConfig(Section):
-    template: Literal["video_r1", "open_r1_video", "vidbridge", "dvd_counting", "plain"] = (
-        "video_r1"
-    )
+    template: Literal[
+        "video_r1", "video_r1_eval", "open_r1_video", "vidbridge", "dvd_counting", "plain"
+    ] = "video_r1"
+    """``video_r1_eval`` is the wording of Video-R1's evaluation and annotation."""
     mode: Literal["reason", "direct"] = "reason"
     system: str | None = None
     max_tokens: Positive = 16384
