@@ -13,14 +13,17 @@ import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from kinograd.config.messages import Layer, Layers, explain, is_table, suggest
 from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
+from kinograd.config.section import Section
 from kinograd.types import UsageError
+
+S = TypeVar("S", bound=Section)
 
 METHODS: dict[str, type[SftRecipe | RlRecipe | EvalRecipe | DemoRecipe]] = {
     "sft": SftRecipe,
@@ -184,6 +187,25 @@ def load_recipe(
             f"{paths[0]} is a recipe for {tree['method']!r}; run kinograd {tree['method']}"
         )
     return parse_recipe(tree, layers)
+
+
+def load_section(section: type[S], given: Mapping[str, Any], overrides: Sequence[str]) -> S:
+    """One section from values and ``key.path=value`` overrides, which win.
+
+    Raises:
+        UsageError: one line per fault.
+    """
+    over: dict[str, Any] = {}
+    for text in overrides:
+        _override(over, text)
+    tree = merge(given, over)
+    try:
+        return section.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        layers = [("command line", tree)]
+        raise UsageError(
+            "\n".join(explain(error, tree, layers, section.model_json_schema()))
+        ) from error
 
 
 # --------------------------------------------------------------------- export

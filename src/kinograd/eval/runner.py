@@ -13,11 +13,11 @@ from typing import Any
 from kinograd import records
 from kinograd.config.schema import EvalConfig, RewardConfig
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
+from kinograd.eval.sampling import sample_groups
 from kinograd.models.reader import Reader, Unreadable
 from kinograd.progress import progress
 from kinograd.rewards.extract import answer_span
-from kinograd.rewards.score import score_groups
-from kinograd.rollout.engine import Engine, Request
+from kinograd.rollout.engine import Engine
 from kinograd.types import Example, Group, Judge, KinogradError, View, ViewKind
 
 
@@ -49,15 +49,26 @@ def evaluate(
     records.keep(out, lambda row: row["error"] is None)
     done = {(r["id"], r["view"]) for r in records.read(out)}
     views = [View(ViewKind(name)) for name in config.views]
-    open_pairs = [(e, v) for v in views for e in examples if (e.id, v.name) not in done]
     file = records.RecordFile(out)
     try:
         with progress(len(examples) * len(views), out.stem, done=len(done)) as bar:
-            for start in range(0, len(open_pairs), config.batch_size):
-                batch = open_pairs[start : start + config.batch_size]
-                for record in _answers(engine, reader, batch, config, reward, judges or {}, key):
-                    file.append(record)
-                bar.advance(len(batch))
+            for view in views:
+                answers = sample_groups(
+                    engine,
+                    reader,
+                    [e for e in examples if (e.id, view.name) not in done],
+                    1,
+                    config.sampling,
+                    reward,
+                    judges or {},
+                    key,
+                    config.batch_size,
+                    view,
+                )
+                for found in answers:
+                    unread = isinstance(found, Unreadable)
+                    file.append(_error(found, view) if unread else _record(found))
+                    bar.advance()
     finally:
         file.close()
     rows = read_records(out)
@@ -70,33 +81,6 @@ def evaluate(
             "eval.max_error_fraction"
         )
     return summarise(rows)
-
-
-def _answers(
-    engine: Engine,
-    reader: Reader,
-    batch: Sequence[tuple[Example, View]],
-    config: EvalConfig,
-    reward: RewardConfig,
-    judges: Mapping[str, Judge],
-    key: tuple[object, ...],
-) -> list[EvalRecord]:
-    """Records of one batch, unreadable examples included, in order."""
-    by_view: dict[View, list[Example]] = {}
-    for example, view in batch:
-        by_view.setdefault(view, []).append(example)
-    read = {view: reader.read_many(examples, view, step=0) for view, examples in by_view.items()}
-    requests = [
-        Request(example, view, prompt, 1)
-        for view, examples in by_view.items()
-        for example, prompt in zip(examples, read[view], strict=True)
-        if not isinstance(prompt, Unreadable)
-    ]
-    groups = score_groups(engine.generate(requests, config.sampling, key=key), reward, judges)
-    out = [_record(g) for g in groups]
-    for view, prompts in read.items():
-        out += [_error(p, view) for p in prompts if isinstance(p, Unreadable)]
-    return out
 
 
 def _common(example: Example, view: View) -> dict[str, Any]:
