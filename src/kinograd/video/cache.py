@@ -67,7 +67,7 @@ class ClipStore:
             self._pool.close()
             self._pool = None
         with self._lock:
-            self._memory.clear()
+            self._memory = _Memory(int(self._config.memory_gb * 1e9))
             self._pending.clear()
 
     def take_wait_s(self) -> float:
@@ -102,15 +102,9 @@ class ClipStore:
         Raises:
             ClipError: the clip cannot be had; the same error at every call.
         """
-        began = time.perf_counter()
-        try:
-            return self._find(media)
-        except ClipError as error:
-            self._fail(media, error)
-            raise
-        finally:
-            with self._lock:
-                self.wait_s += time.perf_counter() - began
+        clip = self._ask(media, bring=True)
+        assert clip is not None
+        return clip
 
     def ensure(self, media: Media) -> None:
         """Has ``media`` cached without bringing it here: what warming needs.
@@ -118,21 +112,18 @@ class ClipStore:
         Raises:
             ClipError: the clip cannot be had.
         """
-        if self._disk is None:
-            self.get(media)
-            return
+        self._ask(media, bring=False)
+
+    def _ask(self, media: Media, bring: bool) -> Clip | None:
+        began = time.perf_counter()
         try:
-            with self._lock:
-                if media in self._faults:
-                    raise self._faults[media]
-            if self._disk.has(self._key(media)):
-                return
-            result = self._here(media) if self._config.workers == 0 else self._elsewhere(media)
-            if isinstance(result, ClipError):
-                raise result
+            return self._find(media, bring)
         except ClipError as error:
             self._fail(media, error)
             raise
+        finally:
+            with self._lock:
+                self.wait_s += time.perf_counter() - began
 
     def _fail(self, media: Media, error: ClipError) -> None:
         with self._lock:
@@ -145,7 +136,8 @@ class ClipStore:
     def _in_flight(self, media: Media) -> bool:
         return self._keys.get(media) in self._pending
 
-    def _find(self, media: Media) -> Clip:
+    def _find(self, media: Media, bring: bool) -> Clip | None:
+        """The clip; None if it is on disk and not to be brought."""
         with self._lock:
             if media in self._faults:
                 raise self._faults[media]
@@ -155,14 +147,19 @@ class ClipStore:
                 self.counts["memory"] += 1
                 return clip
             pending = self._in_flight(media)
-        if self._disk and not pending and (clip := self._disk.load(self._key(media))):
-            self.counts["disk"] += 1
-            return clip
+        if self._disk is not None and not pending:
+            if not bring and self._disk.has(self._key(media)):
+                return None
+            if (clip := self._disk.load(self._key(media))) is not None:
+                self.counts["disk"] += 1
+                return clip
         result = self._here(media) if self._config.workers == 0 else self._elsewhere(media)
         if isinstance(result, ClipError):
             raise result
         if isinstance(result, Clip):
             return result
+        if not bring:
+            return None
         assert self._disk is not None  # only a disk cache stores
         # A cache smaller than what is in flight may have evicted it again.
         return self._disk.load(self._key(media)) or self._decode(media)
@@ -204,14 +201,14 @@ class ClipStore:
         with self._lock:
             if self._pool is None:
                 self._pool = self._start_pool()
-            if (future := self._pending.get(key)) is not None:
-                if urgent:
-                    self._pool.hurry(key)
-                return future
-            message = json.dumps({"key": key, "media": media_to_json(media)}).encode()
-            task = Task(key, media.cut.paths[0], message, partial(self._arrived, media), urgent)
-            future = self._pending[key] = self._pool.submit(task)
-        future.add_done_callback(lambda _: self._pending.pop(key, None))
+            if (future := self._pending.get(key)) is None:
+                message = json.dumps({"key": key, "media": media_to_json(media)}).encode()
+                arrived = partial(self._arrived, media)
+                future = self._pool.submit(Task(key, media.cut.paths[0], message, arrived))
+                self._pending[key] = future
+                future.add_done_callback(lambda _: self._pending.pop(key, None))
+            if urgent:
+                self._pool.hurry(key)
         return future
 
     def _arrived(self, media: Media, result: _Result) -> None:
@@ -262,23 +259,22 @@ class _Memory:
         self._budget = budget
         self._clips: OrderedDict[Media, Clip] = OrderedDict()
         self._bytes = 0
-        self._unclaimed: set[Media] = set()
-        self._unclaimed_bytes = 0
+        self._unclaimed: dict[Media, int] = {}  # bytes
 
     def __contains__(self, media: Media) -> bool:
         return media in self._clips
 
     @property
     def roomy(self) -> bool:
-        return self._unclaimed_bytes <= self._budget // 2
+        # a copy: asked without the store's lock
+        return sum(list(self._unclaimed.values())) <= self._budget // 2
 
     def put(self, media: Media, clip: Clip, claimed: bool) -> None:
         self._drop(media)
         self._clips[media] = clip
         self._bytes += clip.frames.nbytes
         if not claimed:
-            self._unclaimed.add(media)
-            self._unclaimed_bytes += clip.frames.nbytes
+            self._unclaimed[media] = clip.frames.nbytes
         while self._bytes > self._budget and len(self._clips) > 1:
             self._drop(next(iter(self._clips)))
 
@@ -286,16 +282,8 @@ class _Memory:
         if media not in self._clips:
             return None
         self._clips.move_to_end(media)
-        clip = self._clips[media]
-        if media in self._unclaimed:
-            self._unclaimed.remove(media)
-            self._unclaimed_bytes -= clip.frames.nbytes
-        return clip
-
-    def clear(self) -> None:
-        self._clips.clear()
-        self._unclaimed.clear()
-        self._bytes = self._unclaimed_bytes = 0
+        self._unclaimed.pop(media, None)
+        return self._clips[media]
 
     def _drop(self, media: Media) -> None:
         if (clip := self.claim(media)) is not None:

@@ -1,16 +1,16 @@
 """Decoded clips on disk: one file per clip, a byte budget, safe for several processes.
 
 Every file is written under a temporary name and renamed, carries a checksum, and is
-evicted least recently used first. Nothing is locked: a process that decodes a clip leaves
-a *claim* beside its place, so that others wait for it instead of decoding it again; the
-claim of a dead process is taken over.
+evicted least recently used first. A process that decodes a clip holds a *claim* beside its
+place, so that others wait for it instead of decoding it again: a locked file, which the
+system unlocks when its process dies.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import socket
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,16 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from kinograd.records import replacing
 from kinograd.types import Clip
 
 _SUFFIX = ".clip.safetensors"
-_STALE_PARTIAL_S = 24 * 3600.0
+_STALE_S = 24 * 3600.0
 _QUALITY = 95
 
 
@@ -56,6 +57,7 @@ class DiskCache:
     def __init__(self, folder: str | Path, budget: int, jpeg: bool, claim_s: float) -> None:
         self._folder, self._budget = Path(folder) / "clips", budget
         self._jpeg, self._claim_s = jpeg, claim_s
+        self._claims: dict[str, BinaryIO] = {}
         self._unseen = budget  # bytes written since the folder was last measured
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -82,14 +84,9 @@ class DiskCache:
         """Stores ``clip``; others see it whole or not at all."""
         file = self._file(key)
         file.parent.mkdir(exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-        try:
+        with replacing(file) as partial:
             _write(partial, clip, self._jpeg)
-            size = partial.stat().st_size
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
-        self._unseen += size
+            self._unseen += partial.stat().st_size
         if self._unseen > self._budget * 0.02:
             self._evict()
 
@@ -108,70 +105,44 @@ class DiskCache:
         """
         if self.has(key):
             return None
-        if not self._create_claim(self._claim_file(key)):
-            return False
+        file = self._folder / key[:2] / f"{key}.claim"
+        file.parent.mkdir(exist_ok=True)
+        lock = file.open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with lock:
+                return time.time() - os.fstat(lock.fileno()).st_mtime > self._claim_s
+        except OSError:  # no locks on this file system: rather twice than never
+            pass
+        os.utime(file)
+        self._claims[key] = lock
         if self.has(key):  # its decoder finished between the two looks
             self.release(key)
             return None
         return True
 
-    def _create_claim(self, file: Path) -> bool:
-        file.parent.mkdir(exist_ok=True)
-        for _ in range(2):
-            try:
-                handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                abandoned = self._abandoned(file)
-                if abandoned is False:
-                    return False
-                if abandoned:
-                    file.unlink(missing_ok=True)
-                continue
-            with os.fdopen(handle, "w") as f:
-                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, f)
-            return True
-        return False
-
     def release(self, key: str) -> None:
         """Withdraws a claim, whether or not a clip came of it."""
-        self._claim_file(key).unlink(missing_ok=True)
-
-    def _claim_file(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}.claim"
-
-    def _abandoned(self, file: Path) -> bool | None:
-        """Whether nobody stands behind a claim any more; None if it is gone.
-
-        One that is gone must not be deleted: the next one may be there already.
-        """
-        try:
-            age = time.time() - file.stat().st_mtime
-            text = file.read_text()
-        except FileNotFoundError:
-            return None
-        try:
-            owner = json.loads(text)
-        except ValueError:  # being written, or its writer died in between
-            return age > 5.0
-        if age > self._claim_s:
-            return True
-        return owner["host"] == socket.gethostname() and not _alive(owner["pid"])
+        if lock := self._claims.pop(key, None):
+            Path(lock.name).unlink(missing_ok=True)
+            lock.close()
 
     # ------------------------------------------------------------- budget, upkeep
 
     def _evict(self) -> None:
-        found = sorted(_entries(self._folder), key=lambda e: e.stat().st_mtime)
-        total = sum(e.stat().st_size for e in found)
-        for entry in found:
+        found = sorted(_entries(self._folder), key=lambda entry: entry[1].st_mtime)
+        total = sum(status.st_size for _, status in found)
+        for file, status in found:
             if total <= self._budget:
                 break
-            total -= entry.stat().st_size
-            Path(entry.path).unlink(missing_ok=True)
+            total -= status.st_size
+            file.unlink(missing_ok=True)
         self._unseen = 0
 
     def stats(self) -> CacheStats:
         """Counts and sizes now."""
-        found = [e.stat() for e in _entries(self._folder)]
+        found = [status for _, status in _entries(self._folder)]
         oldest = min((s.st_mtime for s in found), default=None)
         return CacheStats(
             len(found),
@@ -180,42 +151,28 @@ class DiskCache:
         )
 
     def clear(self) -> CacheStats:
-        """Deletes all clips, abandoned claims and partial files; says what was there."""
+        """Deletes all clips, and what killed processes left; says what was there."""
         before = self.stats()
-        for entry in _entries(self._folder):
-            Path(entry.path).unlink(missing_ok=True)
-        for file in self._folder.glob("*/*.claim"):
-            if self._abandoned(file):
-                file.unlink(missing_ok=True)
-        for file in self._folder.glob("*/*.partial"):
-            if time.time() - file.stat().st_mtime > _STALE_PARTIAL_S:
+        for file, _ in _entries(self._folder):
+            file.unlink(missing_ok=True)
+        for file in (*self._folder.glob("*/*.claim"), *self._folder.glob("*/*.partial")):
+            if time.time() - file.stat().st_mtime > _STALE_S:
                 file.unlink(missing_ok=True)
         return before
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    for sub in os.scandir(folder):
-        if sub.is_dir():
-            for entry in os.scandir(sub.path):
-                if entry.name.endswith(_SUFFIX):
-                    try:
-                        entry.stat()  # cached in the entry; gone if evicted meanwhile
-                    except FileNotFoundError:
-                        continue
-                    yield entry
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for file in folder.glob(f"*/*{_SUFFIX}"):
+        with suppress(FileNotFoundError):  # evicted meanwhile
+            yield file, file.stat()
 
 
 # ------------------------------------------------------------------------ one file
+
+
+def facts_of(clip: Clip) -> dict[str, Any]:
+    """What a clip is besides its arrays, for JSON."""
+    return {name: getattr(clip, name) for name in ("native_fps", "fps", "duration", "damaged")}
 
 
 def _write(file: Path, clip: Clip, jpeg: bool) -> None:
@@ -226,12 +183,7 @@ def _write(file: Path, clip: Clip, jpeg: bool) -> None:
         arrays["jpeg"] = np.frombuffer(b"".join(blobs), np.uint8)
     else:
         arrays["frames"] = np.ascontiguousarray(clip.frames)
-    facts = {
-        "native_fps": clip.native_fps,
-        "fps": clip.fps,
-        "duration": clip.duration,
-        "damaged": clip.damaged,
-    }
+    facts = facts_of(clip)
     facts["crc32"] = _checksum(facts, arrays)
     save_file(arrays, file, metadata={"clip": json.dumps(facts)})
 

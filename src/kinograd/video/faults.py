@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from kinograd.types import KinogradError
 
@@ -36,6 +35,8 @@ class ClipFault(StrEnum):
 class ClipError(KinogradError):
     """A clip that cannot be decoded as asked; never replaced by another clip.
 
+    ``ClipError(**vars(error))`` is the same error, in another process for instance.
+
     Attributes:
         reason: the fault, for counting.
         path: the medium as the data names it.
@@ -46,27 +47,14 @@ class ClipError(KinogradError):
     def __init__(
         self, reason: ClipFault, path: str, detail: str, at_seconds: float | None = None
     ) -> None:
-        self.reason = reason
+        self.reason = ClipFault(reason)
         self.path = path
         self.at_seconds = at_seconds
         self.detail = detail
         where = "" if at_seconds is None else f" at {at_seconds:.2f} s"
-        super().__init__(f"{path}{where}: {detail} [{reason.value}]")
+        super().__init__(f"{path}{where}: {detail} [{reason}]")
 
     def place(self) -> str:
         """The fault in a few words, ``truncated at 3.00 s``: what ``Clip.damaged`` says."""
         at = "" if self.at_seconds is None else f" at {self.at_seconds:.2f} s"
         return f"{self.reason.value}{at}"
-
-    def to_json(self) -> dict[str, Any]:
-        """What crosses the process boundary; ``from_json`` restores it."""
-        return {
-            "reason": self.reason.value,
-            "path": self.path,
-            "detail": self.detail,
-            "at_seconds": self.at_seconds,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ClipError:
-        return cls(ClipFault(value["reason"]), value["path"], value["detail"], value["at_seconds"])

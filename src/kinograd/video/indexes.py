@@ -6,7 +6,6 @@ Small files need none of this: their packets are read anyway and stay in memory.
 from __future__ import annotations
 
 import json
-import os
 from collections import OrderedDict
 from dataclasses import asdict
 from fractions import Fraction
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from kinograd.config.video import VideoConfig
+from kinograd.records import replacing
 from kinograd.video.fingerprint import fingerprint
 from kinograd.video.index import Index
 from kinograd.video.paths import resolve
@@ -51,15 +51,14 @@ def open_reader(path: str, config: VideoConfig, media_root: str | Path) -> Reade
 
 
 def save_index(index: Index, file: Path) -> None:
-    """Writes ``index`` under a temporary name first, so that no reader sees half of it."""
+    """Writes ``index``; no reader sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"pts": index.pts, "key": index.key, "visible": index.visible}
     facts = {k: v for k, v in asdict(index).items() if k not in arrays} | {
         "time_base": str(index.time_base)
     }
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    save_file(arrays, partial, metadata={"index": json.dumps(facts)})
-    os.replace(partial, file)
+    with replacing(file) as partial:
+        save_file(arrays, partial, metadata={"index": json.dumps(facts)})
 
 
 def load_index(file: Path) -> Index | None:

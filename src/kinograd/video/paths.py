@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from kinograd.records import replacing
 from kinograd.video.faults import ClipError, ClipFault
 
 if TYPE_CHECKING:
@@ -100,15 +101,12 @@ def _download(url: str, config: VideoConfig) -> Path:
     if file.exists():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{name}.{os.getpid()}.partial")
     try:
-        with urlopen(url, timeout=config.timeout_s) as reply, open(partial, "wb") as out:
-            _copy(reply, out, url, config.max_source_bytes)
-        os.replace(partial, file)
+        with replacing(file) as partial, open(partial, "wb") as out:
+            with urlopen(url, timeout=config.timeout_s) as reply:
+                _copy(reply, out, url, config.max_source_bytes)
     except (OSError, HTTPException, ValueError) as error:  # refused, lost, no such host
         raise ClipError(ClipFault.MISSING, url, f"cannot be downloaded: {error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

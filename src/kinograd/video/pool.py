@@ -94,19 +94,12 @@ class Worker:
             raise TimeoutError
         head: dict[str, Any] = json.loads(self._connection.recv_bytes())
         if "error" in head:
-            return ClipError.from_json(head["error"])
-        if head["stored"]:
+            return ClipError(**head["error"])
+        if "stored" in head:
             return Stored(by_us=True)
-        frames = np.empty(head["shape"], np.uint8)
+        frames = np.empty(head.pop("shape"), np.uint8)
         self._connection.recv_bytes_into(frames.data.cast("B"))
-        return Clip(
-            frames,
-            np.array(head["timestamps"], np.float64),
-            head["native_fps"],
-            head["fps"],
-            head["duration"],
-            head["damaged"],
-        )
+        return Clip(frames, np.array(head.pop("timestamps"), np.float64), **head)
 
     def kill(self) -> None:
         """Ends the process; whoever waits for an answer gets EOFError."""
@@ -153,26 +146,20 @@ class WorkerPool:
             thread.start()
 
     def submit(self, task: Task) -> Future[Clip | ClipError | Stored]:
-        """Queues a task; if its key is queued already, that one's future."""
+        """Queues a task; its key must not be under way already."""
         with self._condition:
-            queued = self._queue.get(task.key)
-            if queued is None:
-                queued = self._queue[task.key] = task
-            self._hurry(queued, task.urgent)
+            self._queue[task.key] = task
             self._condition.notify()
-            return queued.future
+        return task.future
 
     def hurry(self, key: str) -> None:
         """Somebody waits for ``key``: it goes first if it is still queued."""
         with self._condition:
-            if key in self._queue:
-                self._hurry(self._queue[key], True)
+            task = self._queue.get(key)
+            if task is not None and not task.urgent:
+                task.urgent = True
+                self._queue.move_to_end(key, last=False)
                 self._condition.notify()
-
-    def _hurry(self, task: Task, urgent: bool) -> None:
-        if urgent and not task.urgent:
-            task.urgent = True
-            self._queue.move_to_end(task.key, last=False)
 
     def wake(self) -> None:
         """There may be room again."""
@@ -241,29 +228,26 @@ class WorkerPool:
                     for message in (t.message for t in batch):
                         worker.send(message)
                 result = worker.answer(self._timeout_s)
-            except TimeoutError:
-                worker.kill()
-                worker.end()
-                result = ClipError(
-                    ClipFault.TIMEOUT,
-                    task.label,
-                    f"not decoded within video.timeout_s = {self._timeout_s:g} s; the decoder "
-                    "was ended",
-                )
-            except (EOFError, OSError):
-                status = worker.end()
-                how = f"signal {-status}" if status < 0 else f"exit status {status}"
-                result = ClipError(
-                    ClipFault.CRASHED, task.label, f"the decoder died on this file ({how})"
-                )
-            else:
-                self._task_s += 0.2 * (time.monotonic() - began - self._task_s)
-                self._finish(task, result)
-                continue
+            except (EOFError, OSError) as error:
+                self._finish(task, self._lost(worker, task, error))
+                self._requeue(batch[number + 1 :])
+                return False
+            self._task_s += 0.2 * (time.monotonic() - began - self._task_s)
             self._finish(task, result)
-            self._requeue(batch[number + 1 :])
-            return False
         return True
+
+    def _lost(self, worker: Worker, task: Task, error: Exception) -> ClipError:
+        """Why a worker had to end, or did."""
+        if isinstance(error, TimeoutError):
+            worker.kill()
+            worker.end()
+            why = (
+                f"not decoded within video.timeout_s = {self._timeout_s:g} s; the decoder was ended"
+            )
+            return ClipError(ClipFault.TIMEOUT, task.label, why)
+        status = worker.end()
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return ClipError(ClipFault.CRASHED, task.label, f"the decoder died on this file ({how})")
 
     def _finish(self, task: Task, result: Clip | ClipError | Stored) -> None:
         self._release(task)
@@ -281,13 +265,13 @@ class WorkerPool:
         for task in tasks:
             self._release(task)
         with self._condition:
-            closed = self._closed
-            for task in () if closed else reversed(tasks):
-                self._queue[task.key] = task
-                self._queue.move_to_end(task.key, last=False)
+            for task in reversed(tasks):
+                if self._closed:
+                    task.future.cancel()
+                else:
+                    self._queue[task.key] = task
+                    self._queue.move_to_end(task.key, last=False)
             self._condition.notify_all()
-        for task in tasks if closed else ():
-            task.future.cancel()
 
     def _take(self) -> list[Task]:
         """The next batch; empty when the pool is closed.

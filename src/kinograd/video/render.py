@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kinograd.records import replacing
 from kinograd.types import Media
 from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Piece, Timeline, validate_cut
@@ -38,8 +38,7 @@ def render(
     """
     import av
 
-    partial = Path(out).with_name(f"{Path(out).name}.{os.getpid()}.partial")
-    try:
+    with replacing(Path(out)) as partial:
         with ExitStack() as stack:
             readers = {
                 path: stack.enter_context(open_reader(path, config, media_root))
@@ -60,9 +59,6 @@ def render(
                 picture.pts, picture.time_base = number, 1 / rate
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
     return line
 
 

@@ -15,15 +15,14 @@ import sys
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 
 from kinograd.config.video import VideoConfig
-from kinograd.types import Clip, VideoSpec
+from kinograd.types import VideoSpec
 from kinograd.video.cut import media_from_json
 from kinograd.video.decode import decode
-from kinograd.video.disk import DiskCache
+from kinograd.video.disk import DiskCache, facts_of
 from kinograd.video.faults import ClipError, ClipFault
 
 
@@ -35,17 +34,25 @@ def serve(connection: Connection) -> None:
     connection.send_bytes(b"ready")
     while True:
         task = json.loads(connection.recv_bytes())
+        media, frames = media_from_json(task["media"]), None
         try:
-            clip = decode(media_from_json(task["media"]), spec, config, setup["media_root"])
+            clip = decode(media, spec, config, setup["media_root"])
             if cache is not None:
                 cache.save(task["key"], clip)
+                head = {"stored": True}
+            else:
+                frames = np.ascontiguousarray(clip.frames)
+                times = clip.timestamps.tolist()
+                head = facts_of(clip) | {"shape": frames.shape, "timestamps": times}
         except ClipError as error:
-            connection.send_bytes(json.dumps({"error": error.to_json()}).encode())
+            head = {"error": vars(error)}
         except Exception as error:  # noqa: BLE001 - foreign code (codecs), reported
             traceback.print_exc()
-            connection.send_bytes(json.dumps({"error": _crash(task, error)}).encode())
-        else:
-            _answer(connection, clip, stored=cache is not None)
+            why = f"the decoder failed: {type(error).__name__}: {error}"
+            head = {"error": vars(ClipError(ClipFault.CRASHED, media.cut.paths[0], why))}
+        connection.send_bytes(json.dumps(head).encode())
+        if frames is not None:
+            connection.send_bytes(frames.data.cast("B"))
 
 
 def open_cache(config: VideoConfig) -> DiskCache | None:
@@ -58,29 +65,6 @@ def open_cache(config: VideoConfig) -> DiskCache | None:
         config.cache_frames == "jpeg",
         claim_s=2 * config.timeout_s,
     )
-
-
-def _answer(connection: Connection, clip: Clip, stored: bool) -> None:
-    head: dict[str, Any] = {"stored": stored}
-    if not stored:
-        head |= {
-            "shape": clip.frames.shape,
-            "timestamps": clip.timestamps.tolist(),
-            "native_fps": clip.native_fps,
-            "fps": clip.fps,
-            "duration": clip.duration,
-            "damaged": clip.damaged,
-        }
-    connection.send_bytes(json.dumps(head).encode())
-    if not stored:
-        connection.send_bytes(np.ascontiguousarray(clip.frames).data.cast("B"))
-
-
-def _crash(task: dict[str, Any], error: Exception) -> dict[str, Any]:
-    segments = task["media"].get("cut", [task["media"]])
-    path = next(s["path"] for s in segments if "path" in s)
-    detail = f"the decoder failed: {type(error).__name__}: {error}"
-    return ClipError(ClipFault.CRASHED, path, detail).to_json()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import threading
 
@@ -22,7 +23,7 @@ def fault(media: Media, config, root) -> ClipError:
     error = caught.value
     assert str(error).endswith(f"[{error.reason.value}]")
     assert error.detail
-    copy = ClipError.from_json(error.to_json())
+    copy = ClipError(**json.loads(json.dumps(vars(error))))
     assert (str(copy), copy.reason, copy.at_seconds) == (str(error), error.reason, error.at_seconds)
     return error
 

@@ -77,7 +77,7 @@ def test_what_was_waited_for_does_not_count_as_decoded_ahead(store, media):
     s = store()
     for m in media:
         s.get(m)
-        assert s._memory._unclaimed_bytes == 0
+        assert not s._memory._unclaimed
 
 
 def test_threads_get_the_clip_they_asked_for(store, media, clips):
