@@ -79,12 +79,10 @@ def examine(model: str) -> Iterator[Check]:
 
     loaded = load(ModelConfig(path=model))
     name = type(loaded.family).__name__
-    if not loaded.lm.shares_prefix:
-        yield Check("learner", State.OK, f"{name}: rows are replicated, nothing is shared")
-        return
     result = run_check(loaded)
+    way = "prompts are shared" if loaded.lm.shares_prefix else "rows are replicated"
     detail = (
-        f"{name}: log-probs differ from plain rows by {result.logprobs:.1g}, gradients by "
+        f"{name}, {way}: log-probs differ from plain rows by {result.logprobs:.1g}, gradients by "
         f"{result.gradients:.1g}; {result.patches_seen} of {result.patches} patches seen"
     )
     yield Check(

@@ -11,6 +11,7 @@ from kinograd.config.load import dump_recipe, load_recipe
 from kinograd.config.schema import DemoRecipe
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
+OVERLAYS = {"demo/one_gpu.yaml": "demo/demo.yaml"}  # laid over another recipe
 FILES = sorted(p.relative_to(RECIPES).as_posix() for p in RECIPES.rglob("*.yaml"))
 
 
@@ -20,7 +21,8 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_recipe_is_valid_and_survives_resolution(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe([RECIPES / name])
+    below = [RECIPES / OVERLAYS[name]] if name in OVERLAYS else []
+    recipe = load_recipe([*below, RECIPES / name])
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_recipe(recipe))
     assert load_recipe([resolved]) == recipe

@@ -60,7 +60,8 @@ def _rft(recipe: DemoRecipe, name: str, control: RftControl, model: Path) -> dic
         rows = f"{label}.jsonl"
         extra = {"data": {"train": [rows]}, "sft": {"steps": steps}}
         if not (folder / "world" / rows).is_file():
-            chosen = [questions[i] for i in batch_indices(number, size, len(questions), name)]
+            drawn = dict.fromkeys(batch_indices(number, size, len(questions), name))
+            chosen = [questions[i] for i in drawn]
             sections = merge(control.sections, {"data": {"train": [control.questions]}, **extra})
             groups = _sample(recipe, sections, chosen, model, control.samples, label)
             write_examples(folder / "world" / rows, _right_ones(groups))

@@ -162,7 +162,8 @@ def evaluate(
     from kinograd.data.theatre import TERSE
 
     out = {}
-    shared = {k: recipe.base[k] for k in ("video", "prompt", "reward") if k in recipe.base}
+    keys = ("video", "prompt", "reward", "model")
+    shared = {k: recipe.base[k] for k in keys if k in recipe.base}
     for label, sampled in (("greedy", False), ("sampled", True)):
         file = held_out(recipe, name, sampled)
         config = recipe.evaluate.model_dump(mode="json")
