@@ -1,0 +1,111 @@
+"""Results kept while a verb works, so that a killed one goes on where it stopped.
+
+A journal is a scratch file beside the outputs: a header with the digest of everything that
+decides the results, then one record per id, appended as results come. The verb writes its
+final files from it, in the order of its input and atomically, so that an interrupted run and
+an uninterrupted one end with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kinograd.records import RecordFile
+from kinograd.types import DataError, UsageError
+
+
+class Journal:
+    """Records by id on disk; in memory only where each lies (about 100 bytes per record).
+
+    A record appended again under the same id replaces the first. Not for several processes.
+
+    Args:
+        digest: see ``digest_of``; a journal of another digest is refused.
+
+    Raises:
+        UsageError: the file belongs to another input or other options.
+        DataError: the file is damaged before its last line.
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self.path = path
+        self._file = RecordFile(path)
+        self._places: dict[int, int] = {}
+        self._reader = path.open("rb")
+        if path.stat().st_size == 0:
+            self._file.append({"digest": digest})
+        if _parsed(self._reader.readline(), path, 0).get("digest") != digest:
+            self.close()
+            raise UsageError(
+                f"{path} is from another input or other options: run the same command as "
+                f"before to finish that work, or delete {path} to start anew"
+            )
+        place = self._reader.tell()
+        for line in iter(self._reader.readline, b""):
+            self._places[_hash(_parsed(line, path, place)["id"])] = place
+            place += len(line)
+        self._end = path.stat().st_size
+
+    def __len__(self) -> int:
+        """How many ids are done."""
+        return len(self._places)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def done(self, id: str) -> dict[str, Any] | None:
+        """The record of ``id``; None if it has none yet."""
+        place = self._places.get(_hash(id))
+        if place is None:
+            return None
+        self._reader.seek(place)
+        line = _parsed(self._reader.readline(), self.path, place)
+        return line["record"] if line["id"] == id else None
+
+    def append(self, id: str, record: Mapping[str, Any]) -> None:
+        """Keep ``record`` under ``id``; safe against a kill when this returns."""
+        self._file.append({"id": id, "record": record})
+        self._places[_hash(id)], self._end = self._end, self.path.stat().st_size
+
+    def close(self) -> None:
+        self._file.close()
+        self._reader.close()
+
+    def remove(self) -> None:
+        """Delete the file: the final files are written."""
+        self.close()
+        self.path.unlink()
+
+
+def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:
+    """Hexadecimal digest of the content of ``files``, in order, and of JSON ``options``.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
+    for file in files:
+        try:
+            with Path(file).open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
+
+
+def _hash(id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
+
+
+def _parsed(line: bytes, path: Path, place: int) -> dict[str, Any]:
+    try:
+        return json.loads(line)
+    except ValueError:
+        raise DataError(f"{path}: damaged at byte {place}; delete it to start anew") from None
