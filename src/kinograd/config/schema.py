@@ -57,9 +57,10 @@ class DataConfig(Section):
 
 class PromptConfig(Section):
     template: Literal[
-        "video_r1", "video_r1_eval", "open_r1_video", "vidbridge", "dvd_counting", "plain"
-    ] = "video_r1"
-    """``video_r1_eval`` is the wording of Video-R1's evaluation and annotation."""
+        "video_r1", "video_r1_eval", "open_r1_video", "vidbridge", "dvd_counting",
+        "dvd_counting_eval", "plain",
+    ] = "video_r1"  # fmt: skip
+    """``*_eval`` is the wording of a paper's evaluation (and annotation)."""
     mode: Literal["reason", "direct"] = "reason"
     system: str | None = None
     max_tokens: Positive = 16384
@@ -189,6 +190,8 @@ class RunConfig(Section):
 
 class EvalConfig(Section):
     data: list[str] = []
+    published: str | None = None
+    """Table of published figures to show beside ours, such as ``video_r1/16``."""
     media_root: str | None = None
     """Null: the recipe's data.media_root."""
     views: list[Literal["ordered", "shuffled", "reversed", "blank"]] = ["ordered"]

@@ -2,7 +2,7 @@
 
 Sources of the texts: Video-R1 (``video_r1`` from its training, ``video_r1_eval`` from its
 evaluation and annotation), Open-R1-Video, VidBridge-R1 and Video-R1's February 2025
-DVD-counting version, word for word.
+DVD-counting version (``dvd_counting`` and ``dvd_counting_eval``), word for word.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ _EXAMPLE = ", i.e., <think> reasoning process here </think><answer> answer here 
 
 REASON = {
     "video_r1": _VIDEO_R1,
-    "video_r1_eval": _VIDEO_R1.replace("> <", "> and <"),
     "open_r1_video": _TAGS % ("", "") + _EXAMPLE,
     "vidbridge": (_TAGS % ("", "")).replace("{question} ", "{question}\n") + _EXAMPLE,
     "dvd_counting": _TAGS % (" ", " (number)") + ".",
     "plain": "{question}",
+}
+# Wordings of evaluation scripts; no words of a tiny model's vocabulary come from here.
+EVALUATION = {
+    "video_r1_eval": _VIDEO_R1.replace("> <", "> and <"),
+    "dvd_counting_eval": (_TAGS % ("", " (number)")).replace(" Output", " First output") + ".",
 }
 
 _TEXT = " Please provide your text answer within the <answer> </answer> tags."
@@ -76,7 +80,7 @@ def question_text(example: Example, config: PromptConfig) -> str:
     form = ANSWER_FORM.get(example.kind, _TEXT)
     if config.mode == "direct":
         return question if config.template == "plain" else f"{question.rstrip()}\n{form.strip()}"
-    text = REASON[config.template].replace("{question}", question)
+    text = (REASON | EVALUATION)[config.template].replace("{question}", question)
     return text + form if config.template.startswith("video_r1") else text
 
 

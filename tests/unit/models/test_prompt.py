@@ -18,6 +18,8 @@ from kinograd.config.schema import PromptConfig
 from kinograd.models.families.qwen_vl import Qwen25VL
 from kinograd.models.media import Patches
 from kinograd.models.prompt import (
+    EVALUATION,
+    REASON,
     PromptTooLong,
     encode,
     encode_response,
@@ -69,6 +71,10 @@ DVD_COUNTING = (
     "Q?  Output the thinking process in <think> </think> and final answer (number) in <answer> "
     "</answer> tags."
 )
+DVD_COUNTING_EVAL = (
+    "Q? First output the thinking process in <think> </think> and final answer (number) in "
+    "<answer> </answer> tags."
+)
 
 
 def media(*types: MediaType) -> tuple[Media, ...]:
@@ -102,6 +108,7 @@ def example(
         ("vidbridge", Kind.DARK_EVENT, VIDBRIDGE),
         ("vidbridge", Kind.CAPTION, VIDBRIDGE),
         ("dvd_counting", Kind.NUMERICAL, DVD_COUNTING),
+        ("dvd_counting_eval", Kind.NUMERICAL, DVD_COUNTING_EVAL),
         ("plain", Kind.NUMERICAL, "Q?"),
     ],
 )
@@ -111,8 +118,7 @@ def test_published_texts_word_for_word(template: str, kind: Kind, text: str) -> 
 
 def test_every_template_kind_and_mode(golden: Callable[..., None]) -> None:
     texts = {}
-    for template, mode in product(("video_r1", "open_r1_video", "vidbridge", "dvd_counting",
-                                   "plain"), ("reason", "direct")):  # fmt: skip
+    for template, mode in product([*REASON, *EVALUATION], ("reason", "direct")):
         config = PromptConfig(template=template, mode=mode)  # type: ignore[arg-type]
         for kind in Kind:
             options = ("A. up", "B. down") if kind is Kind.MULTIPLE_CHOICE else ()
