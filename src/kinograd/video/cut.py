@@ -163,7 +163,8 @@ def validate_cut(cut: Cut, sources: Mapping[str, Index], longest: float = math.i
     """
     if not cut.paths:
         raise ClipError(ClipFault.BAD_CUT, "cut", "a cut needs at least one source file")
-    rate = sources[cut.paths[0]].rate
+    first = cut.paths[0]
+    source = sources[first]
     pieces: list[Piece] = []
     offset = 0.0
     for number, segment in enumerate(cut.segments):
@@ -173,38 +174,24 @@ def validate_cut(cut: Cut, sources: Mapping[str, Index], longest: float = math.i
             start, end = _inside(segment, number, sources[segment.path])
             path = segment.path
         if not end > start >= 0:
-            name = path or "black"
-            raise ClipError(
-                ClipFault.BAD_CUT, name, f"segment {number} ({start} to {end} s) is empty"
-            )
+            why = f"segment {number} ({start} to {end} s) is empty"
+            raise ClipError(ClipFault.BAD_CUT, path or "black", why)
         pieces.append(Piece(path, start, end, offset))
         offset += end - start
     if offset > longest:
-        raise ClipError(
-            ClipFault.TOO_LONG,
-            cut.paths[0],
-            f"the cut lasts {offset:.0f} s, more than video.max_duration_s = {longest:.0f}",
-        )
-    first = cut.segments[0]
-    if isinstance(first, Span) and cut == Cut.whole(first.path):
-        return Timeline(tuple(pieces), rate, sources[first.path].frames, offset)
-    return Timeline(tuple(pieces), rate, max(1, round(offset * rate)), offset)
+        why = f"the cut lasts {offset:.0f} s, more than video.max_duration_s = {longest:.0f}"
+        raise ClipError(ClipFault.TOO_LONG, first, why)
+    frames = source.frames if cut == Cut.whole(first) else max(1, round(offset * source.rate))
+    return Timeline(tuple(pieces), source.rate, frames, offset)
 
 
 def _inside(span: Span, number: int, source: Index) -> tuple[float, float]:
     length = source.duration
     if span.start >= length:
-        raise ClipError(
-            ClipFault.BAD_CUT,
-            span.path,
-            f"segment {number} starts at {span.start} s, but the source ends at {length:.3f} s",
-        )
-    if span.end is None:
-        return span.start, length
-    if span.end > length + 1.0 / source.rate:
-        raise ClipError(
-            ClipFault.BAD_CUT,
-            span.path,
-            f"segment {number} ends at {span.end} s, but the source ends at {length:.3f} s",
-        )
-    return span.start, min(span.end, length)
+        late = f"starts at {span.start} s"
+    elif span.end is not None and span.end > length + 1.0 / source.rate:
+        late = f"ends at {span.end} s"
+    else:
+        return span.start, length if span.end is None else min(span.end, length)
+    why = f"segment {number} {late}, but the source ends at {length:.3f} s"
+    raise ClipError(ClipFault.BAD_CUT, span.path, why)

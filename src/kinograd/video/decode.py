@@ -69,11 +69,8 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
         try:
             return _decode_cut(media.cut, readers, spec, scaler, config)
         except FFmpegError as error:  # an exotic pixel format
-            raise ClipError(
-                ClipFault.UNSUPPORTED,
-                media.cut.paths[0],
-                f"its frames cannot be converted ({error.strerror}); convert it to H.264",
-            ) from None
+            why = f"its frames cannot be converted ({error.strerror}); convert it to H.264"
+            raise ClipError(ClipFault.UNSUPPORTED, media.cut.paths[0], why) from None
 
 
 def _decode_cut(
@@ -110,13 +107,11 @@ def _decode_cut(
 def _truncation(reader: Reader) -> ClipError | None:
     if reader.index.truncated_at is None:
         return None
-    return ClipError(
-        ClipFault.TRUNCATED,
-        reader.label,
+    why = (
         "the file ends before its time; fetch it again, or set video.on_damage: partial to "
-        "use what is there",
-        reader.index.truncated_at,
+        "use what is there"
     )
+    return ClipError(ClipFault.TRUNCATED, reader.label, why, reader.index.truncated_at)
 
 
 def _sampled(
@@ -125,11 +120,8 @@ def _sampled(
     try:
         indices, times = sample(line.duration, line.rate, line.frames, spec)
     except ValueError as error:
-        raise ClipError(
-            ClipFault.TOO_FEW_FRAMES,
-            cut.paths[0],
-            f"{error}; lower video.nframes or video.min_frames, or drop the clip",
-        ) from None
+        why = f"{error}; lower video.nframes or video.min_frames, or drop the clip"
+        raise ClipError(ClipFault.TOO_FEW_FRAMES, cut.paths[0], why) from None
     n = len(indices)
 
     def size_of(height: int, width: int) -> tuple[int, int]:
@@ -148,9 +140,8 @@ def _sampled(
                 frames = np.zeros((n, *drawn.shape), dtype=np.uint8)
             frames[places[place]] = drawn
     if frames is None:
-        raise ClipError(
-            ClipFault.BAD_CUT, cut.paths[0], "none of the sampled frames shows a source"
-        )
+        why = "none of the sampled frames shows a source"
+        raise ClipError(ClipFault.BAD_CUT, cut.paths[0], why)
     return Clip(frames, times, line.rate, n / line.duration, line.duration)
 
 

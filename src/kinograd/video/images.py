@@ -71,17 +71,13 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
     try:
         with Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise ClipError(
-                    ClipFault.TOO_MANY_PIXELS,
-                    label,
-                    f"{image.width}x{image.height} exceeds video.max_source_pixels = {max_pixels}",
-                )
+                why = f"{image.width}x{image.height} exceeds video.max_source_pixels = {max_pixels}"
+                raise ClipError(ClipFault.TOO_MANY_PIXELS, label, why)
             array = rgb_array(ImageOps.exif_transpose(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow's decoders raise all of these for broken files
-        raise ClipError(
-            ClipFault.NOT_MEDIA, label, f"not an image that can be read ({error})"
-        ) from None
+        why = f"not an image that can be read ({error})"
+        raise ClipError(ClipFault.NOT_MEDIA, label, why) from None
     try:
         return clip_from_image(array, spec, scaler)
     except ValueError as error:

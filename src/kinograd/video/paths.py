@@ -36,57 +36,48 @@ def resolve(path: str, media_root: str | Path, config: VideoConfig) -> Path:
             has been read then).
     """
     if _URL.match(path):
-        if not config.allow_urls:
-            raise ClipError(
-                ClipFault.URL,
-                path,
-                "URLs are not fetched; download the file under data.media_root, or set "
-                "video.allow_urls: true and video.cache_dir",
-            )
-        file = _download(path, config)
-        _check_file(path, file, config.max_source_bytes)
-        return file
+        full = _download(path, config)
+    else:
+        full = _inside(path, Path(media_root).resolve())
+    try:
+        status = os.stat(full)
+    except FileNotFoundError:
+        fault, why = ClipFault.MISSING, f"no such file ({full}); check data.media_root"
+    except PermissionError:
+        fault, why = ClipFault.PERMISSION, f"no right to enter {full.parent}"
+    except OSError as error:
+        fault, why = ClipFault.MISSING, f"cannot be opened: {error}"
+    else:
+        size, most = status.st_size, config.max_source_bytes
+        if not stat.S_ISREG(status.st_mode):
+            fault, why = ClipFault.NOT_A_FILE, f"{full} is not a regular file"
+        elif size == 0:
+            fault, why = ClipFault.EMPTY, "the file has no bytes; download it again"
+        elif size > most:
+            why = f"{size} bytes exceed video.max_source_bytes = {most}"
+            fault = ClipFault.TOO_MANY_BYTES
+        elif not os.access(full, os.R_OK):
+            fault, why = ClipFault.PERMISSION, f"no right to read {full}"
+        else:
+            return full
+    raise ClipError(fault, path, why)
+
+
+def _inside(path: str, root: Path) -> Path:
+    """The place that ``path`` names, links followed; whether anything is there or not."""
     if not path or "\0" in path:
         raise ClipError(ClipFault.MISSING, repr(path), "not a file name")
-    root = Path(media_root).resolve()
     try:
         full = (root / path).resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, a name too long
         raise ClipError(ClipFault.MISSING, path, f"cannot be resolved: {error}") from None
     if full != root and not full.is_relative_to(root):
-        raise ClipError(
-            ClipFault.OUTSIDE_ROOT,
-            path,
+        why = (
             f"leads to {full}, outside data.media_root {root}; move the file there or set "
-            "data.media_root to a folder that holds all media",
+            "data.media_root to a folder that holds all media"
         )
-    _check_file(path, full, config.max_source_bytes)
+        raise ClipError(ClipFault.OUTSIDE_ROOT, path, why)
     return full
-
-
-def _check_file(path: str, full: Path, max_bytes: int) -> None:
-    try:
-        status = os.stat(full)
-    except FileNotFoundError:
-        raise ClipError(
-            ClipFault.MISSING, path, f"no such file ({full}); check data.media_root"
-        ) from None
-    except PermissionError:
-        raise ClipError(ClipFault.PERMISSION, path, f"no right to enter {full.parent}") from None
-    except OSError as error:
-        raise ClipError(ClipFault.MISSING, path, f"cannot be opened: {error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ClipError(ClipFault.NOT_A_FILE, path, f"{full} is not a regular file")
-    if status.st_size == 0:
-        raise ClipError(ClipFault.EMPTY, path, "the file has no bytes; download it again")
-    if status.st_size > max_bytes:
-        raise ClipError(
-            ClipFault.TOO_MANY_BYTES,
-            path,
-            f"{status.st_size} bytes exceed video.max_source_bytes = {max_bytes}",
-        )
-    if not os.access(full, os.R_OK):
-        raise ClipError(ClipFault.PERMISSION, path, f"no right to read {full}")
 
 
 def _download(url: str, config: VideoConfig) -> Path:
@@ -94,6 +85,12 @@ def _download(url: str, config: VideoConfig) -> Path:
     from http.client import HTTPException
     from urllib.request import urlopen
 
+    if not config.allow_urls:
+        why = (
+            "URLs are not fetched; download the file under data.media_root, or set "
+            "video.allow_urls: true and video.cache_dir"
+        )
+        raise ClipError(ClipFault.URL, url, why)
     if not url.lower().startswith(("http://", "https://")) or config.cache_dir is None:
         raise ClipError(ClipFault.URL, url, "only http and https URLs are fetched")
     name = hashlib.blake2b(url.encode(), digest_size=16).hexdigest()
@@ -111,14 +108,12 @@ def _download(url: str, config: VideoConfig) -> Path:
 
 
 def _copy(reply: HTTPResponse, out: BinaryIO, url: str, max_bytes: int) -> None:
-    promised = reply.headers.get("Content-Length")
     size = 0
     while block := reply.read(1 << 20):
         size += len(block)
         if size > max_bytes:
-            raise ClipError(
-                ClipFault.TOO_MANY_BYTES, url, f"more than video.max_source_bytes = {max_bytes}"
-            )
+            why = f"more than video.max_source_bytes = {max_bytes}"
+            raise ClipError(ClipFault.TOO_MANY_BYTES, url, why)
         out.write(block)
-    if promised is not None and size != int(promised):
-        raise OSError(f"{size} of {promised} bytes came")
+    if reply.length:
+        raise OSError(f"{reply.length} bytes are missing")

@@ -13,7 +13,7 @@ import numpy as np
 from kinograd.records import replacing
 from kinograd.types import Media
 from kinograd.video.canvas import Canvas
-from kinograd.video.cut import Piece, Timeline, validate_cut
+from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.decode import wanted
 from kinograd.video.indexes import open_reader
 from kinograd.video.scale import Scaler
@@ -67,8 +67,9 @@ def _frames(line: Timeline, readers: dict[str, Reader]) -> Iterator[np.ndarray]:
     times = np.arange(line.frames) / line.rate
     numbers = np.array([n for n, _ in line.locate(times)])
     canvas = Canvas(_even, Scaler("bicubic"))
-    first = next(p for p in line.pieces if p.path is not None)
-    _set_size(canvas, first, readers)
+    first = next(iter(readers.values()))  # sets the size, even where black comes before it
+    for _, picture in first.frames_at([0]):
+        canvas.draw(picture, first.pixel_aspect)
     assert canvas.size is not None
     black = np.zeros((3, *canvas.size), dtype=np.uint8)
     for number, piece in enumerate(line.pieces):
@@ -86,14 +87,6 @@ def _frames(line: Timeline, readers: dict[str, Reader]) -> Iterator[np.ndarray]:
             while due in drawn:
                 yield drawn.pop(due)
                 due += 1
-
-
-def _set_size(canvas: Canvas, first: Piece, readers: dict[str, Reader]) -> None:
-    """Draws one frame of the first source, which may come after black."""
-    assert first.path is not None
-    reader = readers[first.path]
-    _, picture = next(reader.frames_at([0]))
-    canvas.draw(picture, reader.pixel_aspect)
 
 
 def _even(height: int, width: int) -> tuple[int, int]:

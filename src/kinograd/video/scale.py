@@ -10,12 +10,6 @@ from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
 from kinograd.video.hdr import hlg_to_sdr, pq_to_sdr
 
-_KERNELS = {
-    "bicubic": Interpolation.BICUBIC,
-    "bilinear": Interpolation.BILINEAR,
-    "area": Interpolation.AREA,
-    "lanczos": Interpolation.LANCZOS,
-}
 _TO_SDR = {int(ColorTrc.SMPTE2084): pq_to_sdr, int(ColorTrc.ARIB_STD_B67): hlg_to_sdr}
 _PLANES = (2, 0, 1)  # swscale's planar RGB is stored G, B, R
 
@@ -37,7 +31,7 @@ class Scaler:
         self._resample = resample
         self._torch_resize = torch_resize
         self._flags = (
-            _KERNELS[resample]
+            Interpolation[resample.upper()]
             | Interpolation.ACCURATE_RND
             | Interpolation.FULL_CHR_H_INT
             | Interpolation.FULL_CHR_H_INP
