@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from kinograd.config.schema import OpenAIJudge
@@ -44,23 +46,6 @@ Ask = Callable[[str, Form[Any], Mapping[str, str]], Awaitable[Answer[Any] | Fail
 
 
 @dataclass(slots=True)
-class AskStats:
-    """Counts since the start of the process; seconds and tokens of completed requests."""
-
-    requests: int = 0
-    reused: int = 0
-    seconds: float = 0.0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def count(self, completion: Completion) -> None:
-        self.requests += 1
-        self.seconds += completion.seconds
-        self.prompt_tokens += completion.prompt_tokens
-        self.completion_tokens += completion.completion_tokens
-
-
-@dataclass(slots=True)
 class _Session:
     """What belongs to one event loop: connections, and the questions now in flight."""
 
@@ -82,10 +67,14 @@ class Asker:
 
     Calls may come from several tasks, and from one event loop after another (a training
     step runs its own): the bound on concurrency holds per loop, rates over all of them.
+
+    Attributes:
+        stats: counts since the start of the process (``requests``, ``reused``), and the
+            ``seconds`` and tokens of completed requests.
     """
 
     def __init__(self, name: str, config: OpenAIJudge, backoff_s: float) -> None:
-        self.stats = AskStats()
+        self.stats: defaultdict[str, float] = defaultdict(float)
         self.mode: Mode | None = None
         self._name, self._config, self._backoff_s = name, config, backoff_s
         self._cache = ReplyCache(config.cache)
@@ -113,14 +102,7 @@ class Asker:
             async with session.starting:
                 if self.mode is None:
                     self.mode = await self._agree_on_mode(session.transport)
-            mode = self.mode
-
-            async def ask(
-                prompt: str, form: Form[Any], values: Mapping[str, str]
-            ) -> Answer[Any] | Failure:
-                return await self._ask(session, mode, prompt, form, values)
-
-            yield ask
+            yield partial(self._ask, session, self.mode)
         finally:
             session.users -= 1
             if not session.users:
@@ -136,51 +118,41 @@ class Asker:
         messages = template.render(reply=form.instruction(mode), **values)
         sampling = self._sampling(form, mode)
         key = cache_key(self._config.model, template.version, sampling, messages)
-        if (reply := self._cache.get(key)) is not None:
-            value = form.parse(reply.text, mode)
-            if value is not None:
-                self.stats.reused += 1
-                return Answer(value, reply.logprobs)
-        if (task := session.in_flight.get(key)) is not None:
-            self.stats.reused += 1
-        else:
+
+        async def fetch() -> Answer[Any] | Failure:
             body = {"model": self._config.model, "messages": list(messages), **sampling}
-            task = asyncio.create_task(
-                self._fetch(session.transport, mode, form, body, key, template.version)
-            )
+            attempts = 1 if mode is Mode.TEXT else _FORM_ATTEMPTS
+            while True:
+                outcome = await session.transport.complete(body)
+                if isinstance(outcome, Failure):
+                    return outcome
+                self.stats["requests"] += 1
+                for what in ("seconds", "prompt_tokens", "completion_tokens"):
+                    self.stats[what] += getattr(outcome, what)
+                # What the budget cut off would be cut off again, and its end proves nothing.
+                cut = outcome.finish == "length"
+                value = None if cut else form.parse(outcome.text, mode)
+                if value is not None:
+                    reply = Reply(outcome.text, outcome.logprobs)
+                    self._cache.put(key, self._config.model, template.version, reply)
+                    return Answer(value, reply.logprobs)
+                attempts -= 1
+                if cut or not attempts:
+                    said = f"(finish reason {outcome.finish!r}): {outcome.text[:300]!r}"
+                    return Failure(Unscored.JUDGE_UNPARSABLE, f"not a verdict {said}")
+
+        reply = self._cache.get(key)
+        if reply and (value := form.parse(reply.text, mode)) is not None:
+            self.stats["reused"] += 1
+            return Answer(value, reply.logprobs)
+        if (task := session.in_flight.get(key)) is not None:
+            self.stats["reused"] += 1
+        else:
+            task = asyncio.create_task(fetch())
             session.in_flight[key] = task
             task.add_done_callback(lambda _: session.in_flight.pop(key))
         # Shielded: who else waits for this reply must not lose it to one caller's end.
         return await asyncio.shield(task)
-
-    async def _fetch(
-        self,
-        transport: Transport,
-        mode: Mode,
-        form: Form[Any],
-        body: dict[str, Any],
-        key: str,
-        version: str,
-    ) -> Answer[Any] | Failure:
-        attempts = 1 if mode is Mode.TEXT else _FORM_ATTEMPTS
-        while True:
-            outcome = await transport.complete(body)
-            if isinstance(outcome, Failure):
-                return outcome
-            self.stats.count(outcome)
-            # What the budget cut off would be cut off again, and its end proves nothing.
-            cut = outcome.finish == "length"
-            value = None if cut else form.parse(outcome.text, mode)
-            if value is not None:
-                reply = Reply(outcome.text, outcome.logprobs)
-                self._cache.put(key, self._config.model, version, reply)
-                return Answer(value, reply.logprobs)
-            attempts -= 1
-            if cut or not attempts:
-                return Failure(
-                    Unscored.JUDGE_UNPARSABLE,
-                    f"not a verdict (finish reason {outcome.finish!r}): {outcome.text[:300]!r}",
-                )
 
     def _sampling(self, form: Form[Any], mode: Mode) -> dict[str, Any]:
         sampling = {"temperature": 0.0, "max_tokens": form.max_tokens(mode)}

@@ -89,9 +89,3 @@ class ReplyCache:
                 f"judge cache {self.path}: {error}. Free the disk, give another path, or delete "
                 "the file: it only holds replies that can be asked for again"
             ) from error
-
-    def __len__(self) -> int:
-        return self._database.execute("SELECT COUNT(*) FROM replies").fetchone()[0]
-
-    def close(self) -> None:
-        self._database.close()

@@ -67,8 +67,8 @@ class CanaryReport:
     rows: tuple[tuple[Canary, Verdict], ...] = ()
     mode: str = ""
     latency_s: float = 0.0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: float = 0
+    completion_tokens: float = 0
 
     @property
     def agreement(self) -> float:
@@ -135,15 +135,9 @@ async def check_canaries(judge: Judge, kinds: Collection[Kind] = JUDGED_KINDS) -
     rows = tuple(zip(canaries, verdicts, strict=True))
     if not isinstance(fresh, ModelJudge):
         return CanaryReport(judge.name, rows)
-    stats, mode = fresh.asker.stats, fresh.asker.mode
-    return CanaryReport(
-        judge.name,
-        rows,
-        mode.value if mode else "",
-        stats.seconds / max(1, stats.requests),
-        stats.prompt_tokens,
-        stats.completion_tokens,
-    )
+    mode, taken = fresh.asker.mode, fresh.metrics()
+    costs = {k: taken[k] for k in ("latency_s", "prompt_tokens", "completion_tokens")}
+    return CanaryReport(judge.name, rows, mode.value if mode else "", **costs)
 
 
 async def require_canaries(

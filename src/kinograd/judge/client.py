@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from kinograd.config.schema import OpenAIJudge
 from kinograd.judge.asking import Ask, Asker
-from kinograd.judge.autodq import extract_events, judge_caption
+from kinograd.judge.autodq import judge_caption
 from kinograd.judge.transport import Failure
 from kinograd.judge.untrusted import cap, fence, neutralise
 from kinograd.judge.verdict import OneLabel, expected_value
@@ -76,27 +76,13 @@ class ModelJudge:
         self._unscored.update(v.unscored for v in verdicts if v.unscored)
         return verdicts
 
-    async def prepare_references(self, references: Sequence[str]) -> int:
-        """Extract and cache the events of caption references; returns how many failed.
-
-        Once per data set, before training: then no step waits for it.
-        """
-        async with self.asker.session() as ask:
-            found = await asyncio.gather(
-                *(extract_events(ask, self._description(text)) for text in references)
-            )
-        return sum(isinstance(events, Failure) for events in found)
-
     def metrics(self) -> dict[str, float]:
         """Counts since the start of the process, by name; ``latency_s`` is a mean."""
         stats = self.asker.stats
         return {
             "judged": self._judged,
-            "requests": stats.requests,
-            "reused": stats.reused,
-            "latency_s": stats.seconds / stats.requests if stats.requests else 0.0,
-            "prompt_tokens": stats.prompt_tokens,
-            "completion_tokens": stats.completion_tokens,
+            **{k: stats[k] for k in ("requests", "reused", "prompt_tokens", "completion_tokens")},
+            "latency_s": stats["seconds"] / max(1, stats["requests"]),
             **{f"unscored/{reason.value}": n for reason, n in self._unscored.items()},
         }
 

@@ -85,7 +85,6 @@ def test_events_of_a_reference_are_extracted_once_per_data_set(
     server = serve(scripted, latency_s=0.01)
     cache = str(tmp_path / "verdicts.sqlite")
     judge = model_judge(server, cache=cache)
-    assert asyncio.run(judge.prepare_references([REFERENCE, REFERENCE])) == 0
     group = [caption(f"He sings {i} songs.") for i in range(8)]
     asyncio.run(judge.judge(group))
     asyncio.run(model_judge(server, cache=cache).judge(group))  # the next run
