@@ -1,4 +1,4 @@
-"""How to reach a teacher: a model behind OpenAI-compatible URLs that writes data."""
+"""A teacher, a model behind OpenAI-compatible URLs that writes data, and what it is to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kinograd.config.section import Positive, Section
+from kinograd.config.rewards import RewardConfig
+from kinograd.config.schema import JudgeConfig, PromptConfig
+from kinograd.config.section import Fraction, Positive, Section
+from kinograd.config.video import VideoConfig
 
 
 class TeacherConfig(Section):
@@ -32,3 +35,22 @@ class TeacherConfig(Section):
     price_in: float = Field(default=0.0, ge=0)
     """Price of a million prompt tokens; with ``price_out`` the cost is shown."""
     price_out: float = Field(default=0.0, ge=0)
+
+
+class AnnotateConfig(Section):
+    """``data annotate``; the defaults are those of Video-R1's 165k chains of thought."""
+
+    teacher: TeacherConfig
+    media_root: str
+    video: VideoConfig = VideoConfig(preset="video_r1_train")
+    prompt: PromptConfig = PromptConfig(template="video_r1_eval")
+    reward: RewardConfig = RewardConfig()
+    judges: dict[str, JudgeConfig] = {}
+    samples: Positive = 1
+    """Replies per row."""
+    agree: Fraction = 0.5
+    """Share of the replies that must be right, hence agree with each other."""
+    threshold: float = 0.6
+    """A reply is right if its accuracy is above this."""
+    max_failed_fraction: Fraction = 0.05
+    """Share of rows without an answer upon which the command fails, its files written."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from kinograd.config.teacher import TeacherConfig
 from kinograd.data.journal import Journal
+from kinograd.data.rows import Rejected
 from kinograd.judge.pace import Pace
 from kinograd.judge.transport import Failure, Transport
 from kinograd.progress import Progress, progress
@@ -146,16 +147,17 @@ async def image_part(frame: np.ndarray, quality: int = 90) -> dict[str, Any]:
 def teach(
     teacher: Teacher,
     items: Iterable[T],
-    ask_one: Callable[[T], Awaitable[Mapping[str, Any] | Failure]],
+    ask_one: Callable[[T], Awaitable[Mapping[str, Any] | Failure | Rejected]],
     journal: Journal,
     id_of: Callable[[T], str],
     *,
     total: int,
     label: str = "teaching",
-) -> dict[str, Failure]:
+) -> dict[str, Failure | Rejected]:
     """Ask about every item whose id the journal lacks, many at once, and journal each record.
 
-    Failures are not journalled: the next run of the same command asks those rows again.
+    Neither failures of the teacher nor rows that could not be asked about (Rejected) are
+    journalled: the next run of the same command tries those rows again.
 
     Args:
         items: read lazily; as many are held as may be under way.
@@ -163,12 +165,12 @@ def teach(
             side as ``4 x max_concurrency``, so that rows that wait leave no server idle.
 
     Returns:
-        The failures by id.
+        Failures and rejected rows by id.
 
     Raises:
         KinogradError: the teacher is down or refuses us; what it answered is journalled.
     """
-    failures: dict[str, Failure] = {}
+    failures: dict[str, Failure | Rejected] = {}
     in_a_row = 0
     began, answered = time.monotonic(), 0
 
@@ -179,7 +181,9 @@ def teach(
             record = await ask_one(item)
         finally:
             places.release()
-        if isinstance(record, Failure):
+        if isinstance(record, Rejected):
+            failures[id] = record
+        elif isinstance(record, Failure):
             failures[id] = record
             in_a_row += 1
             if in_a_row >= teacher.config.give_up_after or record.status in _REFUSED:
@@ -192,7 +196,7 @@ def teach(
 
     async def run() -> None:
         places = asyncio.Semaphore(4 * teacher.config.max_concurrency)
-        with progress(total, label, done=len(journal)) as bar:
+        with progress(total, label, done=min(len(journal), total)) as bar:
             async with teacher, asyncio.TaskGroup() as group:
                 for item in items:
                     if journal.done(id_of(item)) is None:

@@ -91,7 +91,7 @@ def test_images_count_as_images_not_as_letters() -> None:
 # ---------------------------------------------------------------------- many rows
 
 
-def rows(one: Teacher, journal: Path, names: list[str]) -> dict[str, Failure]:
+def rows(one: Teacher, journal: Path, names: list[str]) -> dict[str, Any]:
     async def ask_one(name: str) -> dict[str, Any] | Failure:
         replies = await one.ask(name)
         return replies if isinstance(replies, Failure) else {"reply": replies[0]}

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import typer
 
-from kinograd.commands.data import cache, look
+from kinograd.commands.data import cache, look, select, teach
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(cache.app, name="cache")
 app.command()(look.export)
+app.command()(teach.annotate)
+app.command()(select.filter)
+app.command()(select.mix)

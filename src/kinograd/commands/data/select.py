@@ -1,0 +1,161 @@
+"""``kinograd data filter`` and ``mix``: which rows, and how many of each file."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinograd.commands import RecipeArguments, read_recipe
+from kinograd.commands.data.teach import show
+from kinograd.types import UsageError
+
+if TYPE_CHECKING:
+    from kinograd.config.schema import EvalRecipe, SamplingConfig
+    from kinograd.data.filter import Rule
+    from kinograd.data.outcome import Outcome
+
+
+def filter(
+    recipe: RecipeArguments,
+    out: Annotated[Path, typer.Option(help="JSONL file of the rows that are kept.")],
+    input: Annotated[
+        Path | None, typer.Option(help="Rows to filter; default: the one file of eval.data.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per row.")] = 5,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampling.")] = 1.0,
+    drop_right: Annotated[
+        bool, typer.Option("--drop-right/--keep-right", help="Rows that are always right.")
+    ] = True,
+    drop_wrong: Annotated[
+        bool, typer.Option("--drop-wrong/--keep-wrong", help="Rows that are never right.")
+    ] = False,
+    caption_spread: Annotated[
+        float, typer.Option(min=0, help="Drop captions whose scores spread less.")
+    ] = 0.2,
+    spread: Annotated[
+        Literal["std", "variance"], typer.Option(help="How spread is measured.")
+    ] = "std",
+) -> None:
+    """Have a policy answer every row several times; keep the rows that it can learn from.
+
+    RECIPE is one for ``kinograd eval``: model, video, prompt, reward, judges, eval.sampling.
+    Answers are journalled in OUT.journal: the same command goes on after any interruption,
+    and other rules select anew without asking again.
+    """
+    from kinograd.data.filter import Rule
+
+    loaded: EvalRecipe = read_recipe(recipe, "eval")
+    files = [str(input)] if input else loaded.eval.data
+    if len(files) != 1:
+        raise UsageError("data filter takes one file: give --input FILE")
+    sampling = loaded.eval.sampling.model_copy(update={"temperature": temperature})
+    rule = Rule(drop_right, drop_wrong, caption_spread, spread)
+    show(out, filter_file(loaded, Path(files[0]), out, samples, sampling, rule))
+
+
+def filter_file(
+    recipe: EvalRecipe,
+    source: Path,
+    out: Path,
+    samples: int,
+    sampling: SamplingConfig,
+    rule: Rule,
+) -> Outcome:
+    """Filter one file by the answers of the recipe's model."""
+    from kinograd.data.filter import filter_rows
+    from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.jsonl import iter_examples as read_any
+    from kinograd.eval.sampling import sample_groups
+    from kinograd.judge import build_judges
+    from kinograd.models.load import load
+    from kinograd.models.reader import Reader
+    from kinograd.rewards.score import check_routing
+    from kinograd.rollout.in_process import InProcessEngine
+    from kinograd.train.inputs import input_digests
+    from kinograd.types import Example
+    from kinograd.video.cache import ClipStore
+
+    judges = build_judges(recipe.judges)
+    rows = partial(read_any, source)
+    kinds = {row.kind for row in rows() if isinstance(row, Example)}
+    check_routing(kinds, recipe.reward, judges)
+    model = load(recipe.model)
+    options = {
+        **recipe.model_dump(mode="json", include={"video", "prompt", "reward", "judges", "model"}),
+        "sampling": sampling.model_dump(mode="json"),
+        "samples": samples,
+        "seed": recipe.run.seed,
+        "weights": input_digests([], model.path)["model"],
+    }
+    root = Path(recipe.eval.media_root or recipe.data.media_root)
+    unit = model.geometry.patch * model.geometry.merge
+    with (
+        Journal(out.with_name(f"{out.name}.journal"), digest_of([source], options)) as journal,
+        ClipStore(recipe.video, root, unit) as store,
+    ):
+        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
+        engine = InProcessEngine(model, recipe.rollout)
+        size = recipe.eval.batch_size
+
+        return filter_rows(
+            rows,
+            str(source),
+            out,
+            lambda examples: sample_groups(
+                engine,
+                reader,
+                examples,
+                samples,
+                sampling,
+                recipe.reward,
+                judges,
+                (recipe.run.seed, "filter"),
+                size,
+            ),
+            rule,
+            journal,
+            size,
+        )
+
+
+def mix(
+    out: Annotated[Path, typer.Argument(help="JSONL file of the mix.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE[=WEIGHT][@CAP]", help="a.jsonl=0.5 b.jsonl=0.3@2000"),
+    ],
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many; default: as many as the weights allow."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Without weights: p ~ n^(1/T), 1 by size, larger more evenly.")
+    ] = 1.0,
+    seed: int = 0,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Go through a source again when it is used up.")
+    ] = False,
+    prefix: Annotated[
+        bool, typer.Option("--prefix", help="Put the file's name before every id.")
+    ] = False,
+) -> None:
+    """Mix files by weight, in an order that depends on the seed alone."""
+    from kinograd.data import mix as mixing
+
+    parts = mixing.mix(
+        [mixing.parse_source(text) for text in sources],
+        out,
+        rows=rows,
+        temperature=temperature,
+        seed=seed,
+        repeat=repeat,
+        prefix=prefix,
+    )
+    total = sum(part.rows for part in parts)
+    print(f"{out}: {total} rows")
+    for part in parts:
+        again = f", {part.rows / part.held:.2f} times each" if part.rows > part.held else ""
+        print(f"  {part.rows / total:6.1%}  {part.rows} of {part.held}  {part.path}{again}")

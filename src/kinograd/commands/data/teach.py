@@ -1,0 +1,86 @@
+"""``kinograd data annotate``: chains of thought from a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kinograd.data.outcome import Outcome
+
+
+def annotate(
+    examples: Annotated[Path, typer.Argument(help="Rows to annotate.")],
+    out: Annotated[Path, typer.Argument(help="JSONL file of the rows with a rationale.")],
+    teacher: Annotated[str, typer.Option(metavar="URL[,URL]", help="Its base URLs.")],
+    model: Annotated[str, typer.Option(help="Name of the teacher's model.")],
+    media_root: Annotated[Path, typer.Option(help="Folder under which media lie.")] = Path("."),
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Other settings, such as teacher.price_in=0.4 video.nframes=32 samples=5.",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Replies per row.")] = 1,
+    agree: Annotated[float, typer.Option(help="Share of them that must be right.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Right is an accuracy above this.")] = 0.6,
+) -> None:
+    """Have a teacher write rationales; keep those whose answer verifies.
+
+    Replies are journalled in OUT.journal: the same command goes on after any interruption,
+    and another threshold or share selects anew without asking again.
+    """
+    from kinograd.config.load import load_section
+    from kinograd.config.teacher import AnnotateConfig
+    from kinograd.data.annotate import annotate as work
+    from kinograd.data.annotate import asked_of
+    from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.jsonl import iter_examples as read_any
+    from kinograd.data.teacher import Teacher
+    from kinograd.judge import build_judges
+    from kinograd.video.cache import ClipStore
+
+    given: dict[str, Any] = {
+        "teacher": {"urls": [url.strip() for url in teacher.split(",")], "model": model},
+        "media_root": str(media_root),
+        "samples": samples,
+        "agree": agree,
+        "threshold": threshold,
+    }
+    config = load_section(AnnotateConfig, given, settings or ())
+    asked = Teacher(config.teacher)
+    with (
+        ClipStore(config.video, config.media_root, config.video.spec().size_factor) as store,
+        Journal(out.with_name(f"{out.name}.journal"), digest_of([], asked_of(config))) as journal,
+    ):
+        outcome = work(
+            lambda: read_any(examples),
+            str(examples),
+            out,
+            config,
+            asked,
+            store,
+            journal,
+            build_judges(config.judges),
+        )
+    show(out, outcome)
+    used = asked.usage
+    cost = f", cost {asked.cost:.2f}" if asked.cost else ""
+    print(
+        f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
+        f"{used.completion_tokens} out{cost}; replies are kept in {journal.path}"
+    )
+
+
+def show(out: Path, outcome: Outcome) -> None:
+    """What was kept, and what was left out for which reason."""
+    from kinograd.data.outcome import quarantine_of
+
+    print(f"{out}: {outcome.kept} rows")
+    for reason, count in outcome.left_out.most_common():
+        print(f"  {count} left out: {reason}")
+    if outcome.left_out:
+        print(f"  each is told in {quarantine_of(out)}")

@@ -1,0 +1,65 @@
+"""What a selecting verb leaves: its rows, its quarantine, and a count by reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kinograd.data.jsonl import write_examples
+from kinograd.data.rows import Reason, Rejected
+from kinograd.records import write_atomically
+from kinograd.types import Example
+
+Found = Example | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Rows written, and how many were left out for which reason."""
+
+    kept: int
+    left_out: Counter[str]
+
+
+def quarantine_of(out: Path) -> Path:
+    """Where the rows that are not in ``out`` are told: ``a.jsonl``, ``a.quarantine.jsonl``."""
+    return out.with_name(f"{out.stem}.quarantine.jsonl")
+
+
+def numbered(rows: Iterable[Found], source: str) -> Iterator[tuple[str, Found]]:
+    """Rows with their places, ``source:number``; a repeated id is rejected."""
+    seen: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        where = f"{source}:{number}"
+        if isinstance(row, Rejected):
+            where = row.where
+        elif (first := seen.setdefault(row.id, where)) != where:
+            row = Rejected(where, Reason.DUPLICATE, f"the id was already used at {first}", row.id)
+        yield where, row
+
+
+def write_outcome(out: Path, rows: Iterable[Found]) -> Outcome:
+    """Write the Examples to ``out`` and the rest to its quarantine, each whole or not at all.
+
+    Rows that a teacher or a filter left out are counted by what stands before the colon of
+    their detail, the others by their reason.
+    """
+    left_out: Counter[str] = Counter()
+    lines: list[str] = []
+
+    def chosen() -> Iterator[Example]:
+        for row in rows:
+            if isinstance(row, Rejected):
+                told = row.reason in (Reason.TEACHER, Reason.FILTERED)
+                left_out[row.detail.partition(":")[0] if told else row.reason.value] += 1
+                lines.append(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
+            else:
+                yield row
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(quarantine_of(out), "".join(lines).encode())
+
+    kept = write_examples(out, chosen())
+    return Outcome(kept, left_out)
