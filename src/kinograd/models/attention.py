@@ -25,6 +25,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kinograd.models.kernels import attend, attend_backward
+
 NAME = "kinograd_shared"
 
 
@@ -63,72 +65,6 @@ class DecodeState:
         self.keys = keys
         self.values = values
         self.filled = filled
-
-
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Attention output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part.
-
-    A query that sees no key of this part gets zeros and -inf.
-    """
-    if query.device.type == "cpu":
-        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
-        )
-        if mask is not None and mask.shape[2] > 1:  # the kernel says 0 where nothing is seen
-            lse = lse.masked_fill(torch.isneginf(mask).all(-1), float("-inf"))
-        return out, lse
-    return dense_attend(query, key, value, scale, causal, mask)
-
-
-def attend_backward(
-    grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    scale: float,
-    causal: bool,
-    mask: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of one part, given the output and lse of the *merged* attention."""
-    if query.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale
-        )
-    return dense_backward(grad, query, key, value, out, lse, scale, causal, mask)
-
-
-def dense_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor]:
-    """``attend`` with the whole matrix of scores: any device, and the tests' oracle."""
-    scores = _scores(query, key, scale, causal, mask)
-    lse = scores.logsumexp(-1)
-    weights = torch.exp(scores - lse.nan_to_num(neginf=0.0)[..., None])
-    return weights.to(value.dtype) @ value, lse
-
-
-def dense_backward(grad, query, key, value, out, lse, scale, causal, mask):
-    """``attend_backward`` with the whole matrix of scores."""
-    finite = lse.nan_to_num(neginf=0.0)[..., None]
-    weights = torch.exp(_scores(query, key, scale, causal, mask) - finite)
-    grad_weights = grad.to(weights.dtype) @ value.to(weights.dtype).transpose(-1, -2)
-    delta = (grad.to(weights.dtype) * out.to(weights.dtype)).sum(-1, keepdim=True)
-    grad_scores = (weights * (grad_weights - delta) * scale).to(query.dtype)
-    grad_value = weights.to(grad.dtype).transpose(-1, -2) @ grad
-    return grad_scores @ key, grad_scores.transpose(-1, -2) @ query, grad_value
-
-
-def _scores(query: Tensor, key: Tensor, scale: float, causal: bool, mask: Tensor | None) -> Tensor:
-    wide = torch.promote_types(query.dtype, torch.float32)
-    scores = (query.to(wide) @ key.to(wide).transpose(-1, -2)) * scale
-    if mask is not None:
-        scores = scores + mask
-    if causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(hidden, float("-inf"))
-    return scores
 
 
 def _fold(x: Tensor, n_prompts: int, kv_heads: int) -> Tensor:

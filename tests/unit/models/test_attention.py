@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinograd.models.attention import (
-    CascadeAttention,
+from kinograd.models import kernels
+from kinograd.models.attention import CascadeAttention
+from kinograd.models.kernels import (
     attend,
     attend_backward,
     dense_attend,
     dense_backward,
+    fused_attend,
+    fused_backward,
 )
 
 SCALE = 0.25
@@ -77,3 +80,22 @@ def test_merged_attention_and_its_gradients_are_those_of_one_attention():
     got = torch.autograd.grad((merged(*inputs) * weight).sum(), inputs)
     torch.testing.assert_close(merged(*inputs), joined(*inputs))
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_fused_kernels_take_what_they_are_given(dtype, padded):
+    """On the meta device: arguments and shapes only. Numbers are compared on a GPU, below."""
+    query, grad = (torch.empty(2, 3, 10, 16, device="meta", dtype=dtype) for _ in range(2))
+    key, value = (torch.empty(2, 3, 7, 16, device="meta", dtype=dtype) for _ in range(2))
+    mask = torch.empty(2, 1, 1, 7, device="meta", dtype=dtype) if padded else None
+    out, lse = fused_attend(query, key, value, SCALE, False, mask)
+    assert (out.shape, lse.shape, lse.dtype) == (query.shape, (2, 3, 10), torch.float32)
+    grads = fused_backward(grad, query, key, value, out, lse, SCALE, False, mask)
+    assert [g.shape for g in grads] == [query.shape, key.shape, value.shape]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_this_gpus_fused_kernels_agree_with_dense_formulas(dtype):
+    assert kernels._agrees(torch.device("cuda", 0), dtype, 128)
