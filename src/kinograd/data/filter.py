@@ -78,7 +78,7 @@ def filter_rows(
                     told = f"no verdict: {lost[0].detail}"
                     unread[row.id] = Rejected(where, Reason.TEACHER, told, row.id)
                 else:
-                    journal.append(row.id, _record(found))
+                    journal.append(row.id, record_of(found))
                 bar.advance()
 
     def chosen() -> Iterator[Found]:
@@ -122,7 +122,8 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
     return replace(row, extra={**row.extra, **figures})
 
 
-def _record(group: Group) -> dict[str, Any]:
+def record_of(group: Group) -> dict[str, Any]:
+    """What the journal keeps of a row's samples."""
     scored = [s for s in group.scores if s.unscored is None]
     return {
         "values": [_value(group.example.kind, s) for s in scored],

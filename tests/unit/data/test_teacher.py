@@ -122,6 +122,12 @@ def test_faults_of_every_sort_cost_retries_only(serve: Serve, tmp_path: Path) ->
     assert one.cost == pytest.approx(len(NAMES) * (100 * 2.0 + 10.0) / 1e6)
 
 
+def test_a_teacher_that_hangs_or_trickles_is_left_for_another(serve: Serve, tmp_path: Path) -> None:
+    slow = serve(question, fault_rate=1.0, faults=("hang", "slow"))
+    one = teacher(slow, serve(question), timeout_s=1.0, max_concurrency=4)
+    assert rows(one, tmp_path / "j", NAMES[:6]) == {}
+
+
 def test_a_failed_row_is_asked_again_and_no_other(serve: Serve, tmp_path: Path) -> None:
     server = serve(question)
     bad = serve(question, fault_rate=1.0, faults=("503",))
