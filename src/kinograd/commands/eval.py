@@ -20,9 +20,12 @@ def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
             raise UsageError("eval compare takes two files: kinograd eval compare A.jsonl B.jsonl")
         show_comparison(Path(recipe[1]), Path(recipe[2]))
         return
-    figures = evaluate_checkpoint(read_recipe(recipe, "eval", dry_run))
+    loaded = read_recipe(recipe, "eval", dry_run)
+    figures = evaluate_checkpoint(loaded)
     for name, one in figures.items():
         show_figures(name, one)
+    if loaded.eval.published:
+        show_published(loaded.eval.published, Path(loaded.run.dir) / "eval", list(figures))
 
 
 def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
@@ -31,6 +34,7 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
     """
     from kinograd.data.jsonl import read_examples
+    from kinograd.eval.published import table as published_table
     from kinograd.eval.runner import evaluate
     from kinograd.judge import build_judges
     from kinograd.models.load import load
@@ -43,6 +47,8 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
 
     if not recipe.eval.data:
         raise UsageError("eval.data: no files to evaluate on")
+    if recipe.eval.published:
+        published_table(recipe.eval.published)
     stems = [Path(f).stem for f in recipe.eval.data]
     if twice := sorted({s for s in stems if stems.count(s) > 1}):
         raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
@@ -113,6 +119,28 @@ def show_figures(name: str, figures: dict[str, Any]) -> None:
     )
     if trouble:
         console.print(f"left out of accuracy: {trouble}")
+
+
+def show_published(name: str, folder: Path, stems: list[str]) -> None:
+    """Our figures and the published ones, a row per data file."""
+    from kinograd.eval.metrics import read_records
+    from kinograd.eval.published import figures_of, own_figures, table
+
+    shown = Table(title=f"beside {table(name)['source']}")
+    for column in ("data", "accuracy", "score", "published"):
+        shown.add_column(column, justify="right" if column in ("accuracy", "score") else "left")
+    for stem in stems:
+        cell, score = own_figures(read_records(folder / f"{stem}.jsonl"))
+        figures = figures_of(name, stem).items()
+        shown.add_row(
+            stem,
+            "" if cell is None else percent(cell),
+            "" if score is None else f"{score:.1f}",
+            ", ".join(f"{system} {figure:g}" for system, figure in figures) or "none",
+        )
+    console = Console()
+    console.print(shown)
+    console.print(table(name)["note"])
 
 
 def show_comparison(a: Path, b: Path) -> None:
