@@ -88,7 +88,7 @@ class ClipStore:
             return
         for medium in dict.fromkeys(media):
             with self._lock:
-                if self._known(medium):
+                if medium in self._memory or medium in self._faults or self._in_flight(medium):
                     continue
             try:
                 if self._disk is None or not self._disk.has(self._key(medium)):
@@ -130,9 +130,6 @@ class ClipStore:
             self.counts["failed"] += media not in self._faults
             self._faults[media] = error
 
-    def _known(self, media: Media) -> bool:
-        return self._in_flight(media) or media in self._memory or media in self._faults
-
     def _in_flight(self, media: Media) -> bool:
         return self._keys.get(media) in self._pending
 
@@ -153,7 +150,12 @@ class ClipStore:
             if (clip := self._disk.load(self._key(media))) is not None:
                 self.counts["disk"] += 1
                 return clip
-        result = self._here(media) if self._config.workers == 0 else self._elsewhere(media)
+        if self._config.workers == 0:
+            result = self._here(media)
+        else:
+            result = self._submit(media, urgent=True).result()
+            with self._lock:
+                self._memory.claim(media)
         if isinstance(result, ClipError):
             raise result
         if isinstance(result, Clip):
@@ -190,12 +192,6 @@ class ClipStore:
             self._disk.release(key)
         return self._disk.load(key) or clip
 
-    def _elsewhere(self, media: Media) -> _Result:
-        result = self._submit(media, urgent=True).result()
-        with self._lock:
-            self._memory.claim(media)
-        return result
-
     def _submit(self, media: Media, urgent: bool) -> Future[_Result]:
         key = self._key(media)
         with self._lock:
@@ -223,11 +219,8 @@ class ClipStore:
                 self._memory.put(media, result, claimed=False)
 
     def _start_pool(self) -> WorkerPool:
-        setup = {
-            "config": self._config.model_dump(),
-            "spec": asdict(self.spec),
-            "media_root": str(self._root),
-        }
+        config, spec = self._config.model_dump(), asdict(self.spec)
+        setup = {"config": config, "spec": spec, "media_root": str(self._root)}
         return WorkerPool(
             self._config.workers,
             json.dumps(setup).encode(),
@@ -238,14 +231,13 @@ class ClipStore:
 
     def _key(self, media: Media) -> str:
         """The clip's name on disk; in memory any name will do."""
-        with self._lock:
-            if (key := self._keys.get(media)) is not None:
-                return key
-            if self._disk is None:
-                return self._keys.setdefault(media, str(len(self._keys)))
-        key = clip_key(media, self.spec, self._config, self._root, self._decoder)
-        with self._lock:
-            return self._keys.setdefault(media, key)
+        if media not in self._keys:
+            self._keys[media] = (
+                repr(media)
+                if self._disk is None
+                else clip_key(media, self.spec, self._config, self._root, self._decoder)
+            )
+        return self._keys[media]
 
 
 class _Memory:

@@ -136,7 +136,7 @@ class WorkerPool:
         self._queue: OrderedDict[str, Task] = OrderedDict()
         self._condition = threading.Condition()
         self._closed = False
-        self._workers: set[Worker] = set()
+        self._workers: dict[str, Worker] = {}  # by the thread's name
         self._task_s = _BATCH_S  # running mean, seconds per task
         self._threads = [
             threading.Thread(target=self._run, name=f"clips-{i}", daemon=True)
@@ -170,16 +170,13 @@ class WorkerPool:
         """Drops what is queued and ends the workers."""
         with self._condition:
             self._closed = True
-            dropped = list(self._queue.values())
-            self._queue.clear()
             self._condition.notify_all()
-            workers = list(self._workers)
-        for worker in workers:
-            worker.kill()
+            for worker in self._workers.values():
+                worker.kill()
         for thread in self._threads:
             thread.join()
-        for task in dropped:
-            task.future.cancel()
+        while self._queue:
+            self._queue.popitem()[1].future.cancel()
 
     # ---------------------------------------------------------------- one thread
 
@@ -188,10 +185,14 @@ class WorkerPool:
         batch: list[Task] = []
         try:
             while batch := self._take():
-                if worker is None:
-                    worker = self._started(batch)
-                if worker is not None and not self._work(worker, batch):
-                    self._forget(worker)
+                try:
+                    worker = worker or self._started()
+                except KinogradError as error:
+                    for task in batch:
+                        self._release(task)
+                        task.future.set_exception(error)
+                    continue
+                if not self._work(worker, batch):
                     worker = None
         finally:  # whatever happens, nobody waits for ever
             for task in batch:
@@ -199,25 +200,14 @@ class WorkerPool:
             if worker is not None:
                 worker.kill()
                 worker.end()
-                self._forget(worker)
 
-    def _started(self, batch: list[Task]) -> Worker | None:
-        try:
-            worker = Worker(self._setup)
-        except KinogradError as error:
-            for task in batch:
-                self._release(task)
-                task.future.set_exception(error)
-            return None
+    def _started(self) -> Worker:
+        worker = Worker(self._setup)
         with self._condition:
-            self._workers.add(worker)
+            self._workers[threading.current_thread().name] = worker
             if self._closed:
                 worker.kill()
         return worker
-
-    def _forget(self, worker: Worker) -> None:
-        with self._condition:
-            self._workers.discard(worker)
 
     def _work(self, worker: Worker, batch: list[Task]) -> bool:
         """Has a batch decoded; False if the worker is lost."""
@@ -266,11 +256,8 @@ class WorkerPool:
             self._release(task)
         with self._condition:
             for task in reversed(tasks):
-                if self._closed:
-                    task.future.cancel()
-                else:
-                    self._queue[task.key] = task
-                    self._queue.move_to_end(task.key, last=False)
+                self._queue[task.key] = task
+                self._queue.move_to_end(task.key, last=False)
             self._condition.notify_all()
 
     def _take(self) -> list[Task]:

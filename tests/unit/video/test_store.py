@@ -54,7 +54,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def worker_of(store: ClipStore) -> int:
-    (worker,) = store._pool._workers
+    (worker,) = store._pool._workers.values()
     return worker._process.pid
 
 
@@ -268,7 +268,7 @@ def test_closing_ends_the_workers(store, media):
     s = store(workers=2)
     s.prefetch(media)
     s.get(media[0])
-    pids = [w._process.pid for w in s._pool._workers]
+    pids = [w._process.pid for w in s._pool._workers.values()]
     assert pids
     s.close()
     for pid in pids:
@@ -284,7 +284,7 @@ from kinograd.video.cache import ClipStore
 config = VideoConfig(nframes=8, min_pixels=1, max_pixels=1 << 20, workers=1)
 store = ClipStore(config, sys.argv[1], 28)  # no main guard: workers do not import this file
 store.get(Media(MediaType.VIDEO, Cut.whole(sys.argv[2])))
-print(*(w._process.pid for w in store._pool._workers), flush=True)
+print(*(w._process.pid for w in store._pool._workers.values()), flush=True)
 os.kill(os.getpid(), 9)
 """
 
