@@ -41,7 +41,7 @@ class Answer(Generic[T]):
     logprobs: Mapping[str, float]
 
 
-Ask = Callable[[str, Form[Any], Mapping[str, str]], Awaitable[Answer[Any] | Failure]]
+Ask = Callable[[str, Form, Mapping[str, str]], Awaitable[Answer[Any] | Failure]]
 """(prompt name, form of the reply, prompt values) -> Answer or Failure."""
 
 
@@ -112,7 +112,7 @@ class Asker:
     # ---------------------------------------------------------------- one question
 
     async def _ask(
-        self, session: _Session, mode: Mode, prompt: str, form: Form[Any], values: Mapping[str, str]
+        self, session: _Session, mode: Mode, prompt: str, form: Form, values: Mapping[str, str]
     ) -> Answer[Any] | Failure:
         template = load_template(self._config.prompts, prompt)
         messages = template.render(reply=form.instruction(mode), **values)
@@ -154,7 +154,7 @@ class Asker:
         # Shielded: who else waits for this reply must not lose it to one caller's end.
         return await asyncio.shield(task)
 
-    def _sampling(self, form: Form[Any], mode: Mode) -> dict[str, Any]:
+    def _sampling(self, form: Form, mode: Mode) -> dict[str, Any]:
         sampling = {"temperature": 0.0, "max_tokens": form.max_tokens(mode)}
         if self._config.expected_score and isinstance(form, OneLabel):
             sampling |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}

@@ -23,12 +23,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 EVENT_CHARS = 160  # ten words with room to spare
 _FREE_TOKENS = 768  # room to think aloud where the reply is not bound
-
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Mode(StrEnum):
@@ -38,24 +36,17 @@ class Mode(StrEnum):
     TEXT = "text"
 
 
-class Form(Protocol[T_co]):
-    """A form of reply: ``constraint`` is what binds it, as fields of a request's JSON body;
-    ``parse`` gives None for anything that is not of that form."""
+def _bound(mode: Mode, pattern: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request's JSON body that bind the reply.
 
-    def instruction(self, mode: Mode) -> str: ...
-
-    def constraint(self, mode: Mode) -> dict[str, Any]: ...
-
-    def max_tokens(self, mode: Mode) -> int: ...
-
-    def parse(self, text: str, mode: Mode) -> T_co | None: ...
-
-
-def _by_regex(pattern: str) -> dict[str, Any]:
-    return {"structured_outputs": {"regex": pattern}, "regex": pattern}
-
-
-def _by_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    Args:
+        pattern: regular expression of the bare reply.
+        properties: of the JSON object, each with its schema.
+    """
+    if mode is Mode.TEXT:
+        return {}
+    if mode is not Mode.JSON_SCHEMA:
+        return {"structured_outputs": {"regex": pattern}, "regex": pattern}
     schema = {
         "type": "object",
         "properties": properties,
@@ -101,15 +92,10 @@ class OneLabel:
         return f"Reply with the verdict only: {_either(self.labels)}."
 
     def constraint(self, mode: Mode) -> dict[str, Any]:
-        match mode:
-            case Mode.CHOICE:
-                return {"structured_outputs": {"choice": list(self.labels)}}
-            case Mode.REGEX:
-                return _by_regex(f"({'|'.join(map(re.escape, self.labels))})")
-            case Mode.JSON_SCHEMA:
-                return _by_schema({"verdict": {"type": "string", "enum": list(self.labels)}})
-            case Mode.TEXT:
-                return {}
+        if mode is Mode.CHOICE:
+            return {"structured_outputs": {"choice": list(self.labels)}}
+        pattern = f"({'|'.join(map(re.escape, self.labels))})"
+        return _bound(mode, pattern, {"verdict": {"type": "string", "enum": list(self.labels)}})
 
     def max_tokens(self, mode: Mode) -> int:
         if mode is Mode.TEXT:
@@ -144,15 +130,9 @@ class LabelPerItem:
         )
 
     def constraint(self, mode: Mode) -> dict[str, Any]:
-        match mode:
-            case Mode.CHOICE | Mode.REGEX:
-                one_of = "|".join(self.labels)
-                return _by_regex("\n".join(f"{i}: ({one_of})" for i in self._numbers()))
-            case Mode.JSON_SCHEMA:
-                one_of = {"type": "string", "enum": list(self.labels)}
-                return _by_schema({str(i): one_of for i in self._numbers()})
-            case Mode.TEXT:
-                return {}
+        lines = (f"{i}: ({'|'.join(self.labels)})" for i in self._numbers())
+        one_of = {"type": "string", "enum": list(self.labels)}
+        return _bound(mode, "\n".join(lines), {str(i): one_of for i in self._numbers()})
 
     def max_tokens(self, mode: Mode) -> int:
         if mode is Mode.TEXT:
@@ -191,15 +171,10 @@ class EventList:
         )
 
     def constraint(self, mode: Mode) -> dict[str, Any]:
-        match mode:
-            case Mode.CHOICE | Mode.REGEX:
-                line = f"- [^ \\n][^\\n]{{0,{EVENT_CHARS - 1}}}"
-                return _by_regex(f"none|{line}(\\n{line}){{0,{self.limit - 1}}}")
-            case Mode.JSON_SCHEMA:
-                # No length keywords: strict endpoints reject schemas that hold them.
-                return _by_schema({"events": {"type": "array", "items": {"type": "string"}}})
-            case Mode.TEXT:
-                return {}
+        line = f"- [^ \\n][^\\n]{{0,{EVENT_CHARS - 1}}}"
+        pattern = f"none|{line}(\\n{line}){{0,{self.limit - 1}}}"
+        # No length keywords: strict endpoints reject schemas that hold them.
+        return _bound(mode, pattern, {"events": {"type": "array", "items": {"type": "string"}}})
 
     def max_tokens(self, mode: Mode) -> int:
         return _FREE_TOKENS if mode is Mode.TEXT else self.limit * (EVENT_CHARS + 3)
@@ -222,6 +197,10 @@ class EventList:
         for event in events:
             unique.setdefault(event.casefold(), event)
         return tuple(unique.values())[: self.limit]
+
+
+Form = OneLabel | LabelPerItem | EventList
+"""``constraint`` binds a reply as far as the mode can; ``parse`` gives None for another form."""
 
 
 def expected_value(
