@@ -72,21 +72,22 @@ def annotate(
     def rows() -> Iterator[tuple[str, Found]]:
         return _askable(numbered(read(), source), config, judges)
 
-    total = sum(isinstance(row, Example) for _, row in rows())
+    known = [journal.done(row_key(r)) is not None for _, r in rows() if isinstance(r, Example)]
     failures = teach(
         teacher,
         ((where, row) for where, row in rows() if isinstance(row, Example)),
         _asker(teacher, store, config),
         journal,
         lambda placed: row_key(placed[1]),
-        total=total,
+        total=len(known),
+        done=sum(known),
         label="annotating",
     )
     outcome = write_outcome(out, _selected(rows(), failures, config, journal, judges))
     missing = sum(isinstance(f, Failure) for f in failures.values())
-    if missing > config.max_failed_fraction * total:
+    if missing > config.max_failed_fraction * len(known):
         raise KinogradError(
-            f"{missing} of {total} rows got no answer; {out} holds the others. Run the same "
+            f"{missing} of {len(known)} rows got no answer; {out} holds the others. Run the same "
             "command again to ask those, or raise max_failed_fraction"
         )
     return outcome

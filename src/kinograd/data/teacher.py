@@ -152,6 +152,7 @@ def teach(
     id_of: Callable[[T], str],
     *,
     total: int,
+    done: int = 0,
     label: str = "teaching",
 ) -> dict[str, Failure | Rejected]:
     """Ask about every item whose id the journal lacks, many at once, and journal each record.
@@ -161,6 +162,7 @@ def teach(
 
     Args:
         items: read lazily; as many are held as may be under way.
+        total, done: how many items there are, and how many of them the journal has.
         ask_one: an item's record; runs while the teacher is entered, about as many side by
             side as ``4 x max_concurrency``, so that rows that wait leave no server idle.
 
@@ -196,7 +198,7 @@ def teach(
 
     async def run() -> None:
         places = asyncio.Semaphore(4 * teacher.config.max_concurrency)
-        with progress(total, label, done=min(len(journal), total)) as bar:
+        with progress(total, label, done=done) as bar:
             async with teacher, asyncio.TaskGroup() as group:
                 for item in items:
                     if journal.done(id_of(item)) is None:

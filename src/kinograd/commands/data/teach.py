@@ -21,7 +21,7 @@ def annotate(
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="Other settings, such as teacher.price_in=0.4 video.nframes=32 samples=5.",
+            help="Other settings, such as teacher.requests_per_minute=600 video.nframes=32.",
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Replies per row.")] = 1,
