@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.rewards import RewardConfig
@@ -375,7 +375,13 @@ class DemoRecipe(Section):
     stages: dict[str, dict[str, Any]]
     """Stage name to the sections of an sft or rl recipe, run in this order."""
     controls: dict[str, DemoControl] = {}
+    """``controls=null`` on the command line leaves out a recipe's."""
     evaluate: EvalConfig = EvalConfig()
+
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _none(cls, controls: Any) -> Any:
+        return {} if controls is None else controls
 
 
 Recipe = Annotated[SftRecipe | RlRecipe | EvalRecipe | DemoRecipe, Field(discriminator="method")]
