@@ -17,13 +17,7 @@ from kinograd.rewards import published, text
 from kinograd.rewards.caption import keyword_reward, published_keyword_reward
 from kinograd.rewards.choice import read_choice
 from kinograd.rewards.consistency import is_consistent
-from kinograd.rewards.extract import (
-    answer_span,
-    has_format,
-    published_format,
-    think_span,
-    untagged,
-)
+from kinograd.rewards.extract import answer_span, has_format, published_format, think_span, untagged
 from kinograd.rewards.numeric import read_quantity, relative_error, same_number
 from kinograd.rewards.symbolic import SymbolicError
 from kinograd.types import JudgeRequest, Kind, Score, Unscored, UsageError, Verdict

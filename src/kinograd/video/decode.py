@@ -26,15 +26,7 @@ if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
     from kinograd.video.reader import Reader
 
-__all__ = [
-    "ClipError",
-    "ClipFault",
-    "clip_from_frames",
-    "clip_from_image",
-    "decode",
-    "probe",
-    "wanted",
-]
+__all__ = ["ClipError", "ClipFault", "clip_from_frames", "clip_from_image", "decode", "probe"]
 
 # Part of every cache key: raise it whenever the same input gives other pixels.
 DECODER_VERSION = 1

@@ -9,11 +9,9 @@ system unlocks when its process dies.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,11 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from kinograd.records import replacing
 from kinograd.types import Clip
+from kinograd.video.arrays import read_arrays, write_arrays
 
 _SUFFIX = ".clip.safetensors"
 _STALE_S = 24 * 3600.0
@@ -69,24 +65,19 @@ class DiskCache:
     def load(self, key: str) -> Clip | None:
         """The clip under ``key``; None if there is none. A damaged file is deleted."""
         file = self._file(key)
-        try:
-            clip = _read(file)
-        except FileNotFoundError:
-            return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            file.unlink(missing_ok=True)
+        if (found := read_arrays(file)) is None:
             return None
         with suppress(OSError):  # another user's file in a shared folder; gone meanwhile
             os.utime(file)
-        return clip
+        return _unpacked(*found)
 
     def save(self, key: str, clip: Clip) -> None:
         """Stores ``clip``; others see it whole or not at all."""
         file = self._file(key)
         file.parent.mkdir(exist_ok=True)
-        with replacing(file) as partial:
-            _write(partial, clip, self._jpeg)
-            self._unseen += partial.stat().st_size
+        arrays = _packed(clip, self._jpeg)
+        write_arrays(file, arrays, facts_of(clip))
+        self._unseen += sum(array.nbytes for array in arrays.values())
         if self._unseen > self._budget * 0.02:
             self._evict()
 
@@ -175,40 +166,20 @@ def facts_of(clip: Clip) -> dict[str, Any]:
     return {name: getattr(clip, name) for name in ("native_fps", "fps", "duration", "damaged")}
 
 
-def _write(file: Path, clip: Clip, jpeg: bool) -> None:
+def _packed(clip: Clip, jpeg: bool) -> dict[str, np.ndarray]:
     arrays = {"timestamps": clip.timestamps}
-    if jpeg:
-        blobs = [_to_jpeg(f) for f in clip.frames]
-        arrays["ends"] = np.cumsum([len(b) for b in blobs])
-        arrays["jpeg"] = np.frombuffer(b"".join(blobs), np.uint8)
-    else:
-        arrays["frames"] = np.ascontiguousarray(clip.frames)
-    facts = facts_of(clip)
-    facts["crc32"] = _checksum(facts, arrays)
-    save_file(arrays, file, metadata={"clip": json.dumps(facts)})
+    if not jpeg:
+        return arrays | {"frames": np.ascontiguousarray(clip.frames)}
+    blobs = [_to_jpeg(f) for f in clip.frames]
+    ends = np.cumsum([len(b) for b in blobs])
+    return arrays | {"ends": ends, "jpeg": np.frombuffer(b"".join(blobs), np.uint8)}
 
 
-def _read(file: Path) -> Clip:
-    with safe_open(file, framework="np") as f:
-        facts = json.loads(f.metadata()["clip"])
-        arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - not a mapping
-    if facts.pop("crc32") != _checksum(facts, arrays):
-        raise ValueError(f"{file}: checksum differs")
-    if "jpeg" in arrays:
+def _unpacked(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> Clip:
+    if (frames := arrays.get("frames")) is None:
         blobs = np.split(arrays["jpeg"], arrays["ends"][:-1])
         frames = np.stack([_from_jpeg(b) for b in blobs])
-    else:
-        frames = arrays["frames"]
-    return Clip(frames=frames, timestamps=arrays["timestamps"], **facts)
-
-
-def _checksum(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    """CRC-32 of all that a Clip is made of: pixels, their shape, times and rates."""
-    crc = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
-    return crc
+    return Clip(frames, arrays["timestamps"], **facts)
 
 
 def _to_jpeg(frame: np.ndarray) -> bytes:

@@ -5,18 +5,14 @@ Small files need none of this: their packets are read anyway and stay in memory.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from typing import Any
 
 from kinograd.config.video import VideoConfig
-from kinograd.records import replacing
+from kinograd.video.arrays import read_arrays, write_arrays
 from kinograd.video.fingerprint import fingerprint
 from kinograd.video.index import Index
 from kinograd.video.paths import resolve
@@ -57,16 +53,13 @@ def save_index(index: Index, file: Path) -> None:
     facts = {k: v for k, v in asdict(index).items() if k not in arrays} | {
         "time_base": str(index.time_base)
     }
-    with replacing(file) as partial:
-        save_file(arrays, partial, metadata={"index": json.dumps(facts)})
+    write_arrays(file, arrays, facts)
 
 
 def load_index(file: Path) -> Index | None:
     """The Index that ``save_index`` wrote; None if there is none or it is unreadable."""
-    try:
-        with safe_open(file, framework="np") as f:
-            facts = json.loads(f.metadata()["index"])
-            arrays = {name: np.array(f.get_tensor(name)) for name in ("pts", "key", "visible")}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    if (found := read_arrays(file)) is None:
         return None
-    return Index(**arrays, **facts | {"time_base": Fraction(facts["time_base"])})
+    arrays, facts = found
+    values: dict[str, Any] = {**arrays, **facts, "time_base": Fraction(facts["time_base"])}
+    return Index(**values)
