@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from kinograd.types import Example, Media
+
+_GIF_FPS, _GIF_PIXELS = 8.0, 320 * 240
 
 
 def export(
@@ -15,26 +21,66 @@ def export(
     limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
 ) -> None:
     """Write the cuts of a data file as mp4, to look at them."""
-    from kinograd.config.video import VideoConfig
     from kinograd.data.jsonl import read_examples
+
+    write_clips(read_examples(examples)[:limit], render, media_root)
+
+
+def write_clips(
+    examples: Sequence[Example], folder: Path, media_root: Path, form: str = "mp4"
+) -> None:
+    """One file per video of every example, named after the example's id.
+
+    Args:
+        form: ``mp4``, or ``gif``: small, without sound or detail, opens anywhere.
+    """
+    from kinograd.config.video import VideoConfig
     from kinograd.progress import progress
     from kinograd.types import MediaType
-    from kinograd.video.render import render as write
+    from kinograd.video.render import render
 
-    chosen = read_examples(examples)[:limit]
-    render.mkdir(parents=True, exist_ok=True)
-    with progress(len(chosen), "rendering") as bar:
-        for example in chosen:
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress(len(examples), "rendering") as bar:
+        for example in examples:
             videos = [m for m in example.media if m.type is MediaType.VIDEO]
             for number, medium in enumerate(videos):
                 suffix = f"-{number}" if len(videos) > 1 else ""
-                write(
-                    medium,
-                    render / f"{_file_name(example.id)}{suffix}.mp4",
-                    VideoConfig(),
-                    media_root,
-                )
+                file = folder / f"{_file_name(example.id)}{suffix}.{form}"
+                if form == "gif":
+                    _write_gif(medium, file, media_root)
+                else:
+                    render(medium, file, VideoConfig(), media_root)
             bar.advance()
+
+
+def _write_gif(medium: Media, out: Path, media_root: Path) -> None:
+    from PIL import Image
+
+    from kinograd.config.video import VideoConfig
+    from kinograd.records import replacing
+    from kinograd.types import VideoSpec
+    from kinograd.video.decode import decode
+
+    spec = VideoSpec(
+        fps=_GIF_FPS,
+        min_frames=2,
+        max_frames=2400,
+        min_pixels=1,
+        max_pixels=_GIF_PIXELS,
+        frame_factor=1,
+        size_factor=2,
+    )
+    clip = decode(medium, spec, VideoConfig(), media_root)
+    first, *rest = (Image.fromarray(frame.transpose(1, 2, 0)) for frame in clip.frames)
+    with replacing(out) as partial:
+        first.save(
+            partial,
+            "GIF",
+            save_all=True,
+            append_images=rest,
+            duration=round(1000 / clip.fps),
+            loop=0,
+        )
 
 
 def _file_name(name: str) -> str:
