@@ -46,8 +46,8 @@ def show(summary: dict[str, Any]) -> None:
     views = list(first["views"])
     table = Table(
         title=f"{first['n']} held-out questions: accuracy in %, ± half of the 95 % interval",
-        caption="sampled: one answer each at temperature 1; the views, tokens: greedy; terse: "
-        "share of sampled answers that work nothing out",
+        caption="sampled: one answer each at temperature 1; terse: those that work nothing out; "
+        "views and tokens: greedy",
         box=box.SIMPLE_HEAD,
     )
     for column in ("", "sampled", *views, "tokens", "terse", "s"):
@@ -62,7 +62,7 @@ def show(summary: dict[str, Any]) -> None:
                 short(sampled),
                 *(short(greedy["views"][v]) for v in views),
                 f"{greedy['length']['mean']:.0f}",
-                f"{100 * sampled['terse']:.0f} %",
+                f"{100 * sampled['terse']:.0f}%",
                 f"{one['train_s']:.0f}",
             )
     pairs = Table(title="paired differences in points, with 95 % interval", box=box.SIMPLE_HEAD)
@@ -79,7 +79,7 @@ def short(cell: dict[str, Any]) -> str:
     """Accuracy with half the width of its interval, in percent."""
     if cell["accuracy"] is None:
         return "none scored"
-    return f"{100 * cell['accuracy']:.1f} ±{50 * (cell['high'] - cell['low']):.1f}"
+    return f"{100 * cell['accuracy']:.1f}±{50 * (cell['high'] - cell['low']):.0f}"
 
 
 def difference(pair: dict[str, Any]) -> tuple[str, str]:
@@ -88,5 +88,5 @@ def difference(pair: dict[str, Any]) -> tuple[str, str]:
         return "none scored", ""
     text = f"{100 * pair['difference']:+.1f}"
     if pair["low"] is not None:
-        text += f" [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
-    return text, f"{pair['p']:.2g}"
+        text += f" [{100 * pair['low']:.0f}, {100 * pair['high']:.0f}]"
+    return text, f"{pair['p']:.1g}"
