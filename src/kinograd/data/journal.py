@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from kinograd.data.mapper import close, map_rows
+from kinograd.data.rows import Rejected
 from kinograd.records import RecordFile
 from kinograd.types import DataError, UsageError
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -82,6 +88,50 @@ class Journal:
         """Delete the file: the final files are written."""
         self.close()
         self.path.unlink()
+
+
+def resumable(
+    make: Callable[[], Callable[[Any], dict[str, Any]]],
+    rows: Iterable[tuple[str, T]],
+    journal: Journal,
+    *,
+    workers: int = 1,
+    backend: str = "local",
+) -> Iterator[tuple[str, T, dict[str, Any]]]:
+    """(place, row, record) of every row, in order; ``map_rows`` makes what the journal lacks.
+
+    Args:
+        make: see ``map_rows``; its function turns an Example into a JSON object.
+        rows: with their places, which are the journal's ids. ``Rejected`` rows pass by with
+            an empty record.
+    """
+    waiting: deque[tuple[str, T, bool]] = deque()
+
+    def items() -> Iterator[tuple[T | None, dict[str, Any] | None]]:
+        for place, row in rows:
+            known = {} if isinstance(row, Rejected) else journal.done(place)
+            waiting.append((place, row, known is None))
+            yield row if known is None else None, known
+
+    for record in map_rows(partial(_Unless, make), items(), workers=workers, backend=backend):
+        place, row, new = waiting.popleft()
+        if new:
+            journal.append(place, record)
+        yield place, row, record
+
+
+class _Unless:
+    """A worker's function that makes only records that are not known yet."""
+
+    def __init__(self, make: Callable[[], Callable[[Any], dict[str, Any]]]) -> None:
+        self._work = make()
+
+    def __call__(self, item: tuple[Any, dict[str, Any] | None]) -> dict[str, Any]:
+        row, known = item
+        return self._work(row) if known is None else known
+
+    def close(self) -> None:
+        close(self._work)
 
 
 def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:

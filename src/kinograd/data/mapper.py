@@ -41,7 +41,8 @@ def map_rows(
 
     Args:
         make: picklable; called once in each worker, so that what it returns may hold
-            decoders and connections.
+            decoders and connections. A method ``close`` of it is called at the end where
+            this process lives on.
         chunk: items that a worker takes at a time.
 
     Raises:
@@ -53,13 +54,21 @@ def map_rows(
         raise UsageError(f"unknown backend {backend!r}; there are local and ray")
     if backend == "local" and workers <= 1:
         work = make()
-        yield from map(work, items)
+        try:
+            yield from map(work, items)
+        finally:
+            close(work)
         return
     crew = _RayCrew(make, workers) if backend == "ray" else _Processes(make, workers)
     try:
         yield from _ordered(crew, iter(items), chunk)
     finally:
         crew.close()
+
+
+def close(work: object) -> None:
+    """Give up what a worker's function holds, if it has a ``close``."""
+    getattr(work, "close", lambda: None)()
 
 
 class _Crew(Protocol):

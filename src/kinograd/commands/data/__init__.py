@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import typer
 
-from kinograd.commands.data import cache, look, select, teach
+from kinograd.commands.data import cache, check, look, proxy, select, teach
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(cache.app, name="cache")
+app.add_typer(proxy.app, name="proxy")
 app.command()(look.export)
 app.command()(teach.annotate)
 app.command()(select.filter)
 app.command()(select.mix)
+app.command()(check.validate)
+app.command()(check.stats)
+app.command()(check.dedup)
+app.command()(check.overlap)

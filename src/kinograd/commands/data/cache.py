@@ -39,8 +39,10 @@ def clear(recipe: RecipeArguments) -> None:
 def warm(
     recipe: RecipeArguments,
     workers: Annotated[int | None, typer.Option(help="Decoder processes.")] = None,
+    backend: Annotated[str, typer.Option(help="Where they run: local or ray.")] = "local",
 ) -> None:
     """Decode every clip of a recipe's data ahead of the run."""
+    from kinograd.data.warm import warm as fill_from_many
     from kinograd.progress import progress
     from kinograd.video.cache import ClipStore
     from kinograd.video.warm import warm as fill
@@ -53,11 +55,16 @@ def warm(
     for media_root, files in _sources(resolved):
         media = [m for e in _examples(files) for m in e.media]
         distinct = len(set(media))
-        with (
-            ClipStore(config, media_root, _size_factor(resolved)) as store,
-            progress(distinct, "warming") as bar,
-        ):
-            report = fill(store, media, bar.advance)
+        grid = size_factor(resolved)
+        with progress(distinct, "warming") as bar:
+            if backend == "local":
+                with ClipStore(config, media_root, grid) as store:
+                    report = fill(store, media, bar.advance)
+            else:
+                where = {"workers": max(1, config.workers), "backend": backend}
+                report = fill_from_many(
+                    config, media_root, grid, media, **where, advance=bar.advance
+                )
         print(f"{', '.join(files)}: {report.clips} clips cached, {report.decoded} of them new")
         for error in report.failed[:20]:
             print(f"  {error}")
@@ -92,7 +99,7 @@ def _examples(files: list[str]) -> list[Example]:
     return read_examples(files)
 
 
-def _size_factor(recipe: Any) -> int:
+def size_factor(recipe: Any) -> int:
     """The patch grid of the recipe's model, from its configuration: no weights are read."""
     from transformers import AutoConfig
 

@@ -1,0 +1,217 @@
+"""Which rows say the same twice: questions compared as text, clips as pictures.
+
+Two rows are duplicates if their questions and options agree after normalisation and
+
+- their media are the same cuts of the same files, or
+- with clips compared: their answers agree too, they have as many media, and each medium is
+  *alike* its counterpart (``alike``). Unlike labels of look-alike clips are kept: either may
+  be the point of the question.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinograd.config.video import VideoConfig
+from kinograd.data.journal import Journal, resumable
+from kinograd.data.leak import normalised
+from kinograd.data.outcome import Outcome, write_outcome
+from kinograd.data.rows import Reason, Rejected
+from kinograd.rewards.rubric import bare
+from kinograd.types import Example
+from kinograd.video.cut import media_to_json
+
+FRAMES, GRID = 4, 8
+BYTES = FRAMES * 3 * GRID * GRID // 8
+"""Length of a clip's hash."""
+MOST_DIFFERENT = 0.25
+_STEP = 2.0  # brightness steps below this are the codec's
+_CELL = 8  # pixels; frames are decoded at about 9 x 9 cells
+
+
+class Seen:
+    """Keys and where each was first met, in a temporary file that deletes itself."""
+
+    def __init__(self) -> None:
+        self._table = sqlite3.connect("", isolation_level=None)
+        self._table.execute("create table seen (key integer primary key, place text)")
+        self._table.execute("begin")
+
+    def first(self, key: str, place: str) -> str | None:
+        """Where ``key`` was met before; None if here for the first time."""
+        try:
+            self._table.execute("insert into seen values (?, ?)", (_hash(key), place))
+        except sqlite3.IntegrityError:
+            return self.find(key)
+        return None
+
+    def find(self, key: str) -> str | None:
+        """Where ``key`` was first met; None if nowhere."""
+        found = self._table.execute("select place from seen where key = ?", (_hash(key),))
+        return next((place for (place,) in found), None)
+
+
+def question_key(example: Example) -> str:
+    """Question and options as compared: normalised, options in any order."""
+    options = sorted(normalised(option) for option in example.options)
+    return "\x1f".join([normalised(example.question), *options])
+
+
+def media_key(example: Example) -> str:
+    """The media of an example as text: the same cuts of the same files give the same."""
+    return json.dumps([media_to_json(m) for m in example.media])
+
+
+# --------------------------------------------------------------------- pictures
+
+
+def clip_hash(frames: np.ndarray) -> bytes:
+    """``BYTES`` bytes: per frame and colour, which cells of a grid are darker than the next.
+
+    A difference hash (Krawetz 2013) on an 8 x 8 grid, in colour and over time. Steps of
+    less than two levels count as none, so that noise of a flat picture has no say.
+
+    Args:
+        frames: uint8 (T, 3, H, W); four spread over the clip are taken.
+    """
+    chosen = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+    rows, columns = (
+        np.linspace(0, size, cells + 1).astype(int)
+        for size, cells in zip(chosen.shape[2:], (GRID, GRID + 1), strict=True)
+    )
+    sums = np.add.reduceat(chosen.astype(np.float64), rows[:-1], axis=2)
+    sums = np.add.reduceat(sums, columns[:-1], axis=3)
+    means = sums / np.diff(rows)[:, None] / np.diff(columns)
+    return np.packbits(np.diff(means, axis=3) > _STEP).tobytes()
+
+
+def alike(hash: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """bool (N,): which of ``others`` show the same as ``hash``.
+
+    Of the steps that either of two hashes has, at most a quarter may be the other's lack:
+    a clip encoded again or resized differs in a few, another clip in most.
+
+    Args:
+        hash: uint8 (BYTES,). others: uint8 (N, BYTES).
+    """
+    differ = np.bitwise_count(others ^ hash).sum(axis=1, dtype=np.int64)
+    either = np.bitwise_count(others | hash).sum(axis=1, dtype=np.int64)
+    return differ <= MOST_DIFFERENT * either
+
+
+class Hasher:
+    """The hashes of an example's media; a worker's function for ``map_rows``."""
+
+    def __init__(self, config: VideoConfig, media_root: str) -> None:
+        from kinograd.video.cache import ClipStore
+
+        side = _CELL * (GRID + 1)
+        small = {"preset": None, "fps": None, "nframes": FRAMES, "resample": "area"}
+        pixels = {"min_pixels": side * side, "max_pixels": side * side, "total_pixels": None}
+        own = {"workers": 1, "cache_dir": None, "allow_urls": False, "memory_gb": 0.1}
+        config = config.model_copy(update=small | pixels | own)
+        self._store = ClipStore(config, media_root, _CELL)
+
+    def __call__(self, example: Example) -> dict[str, Any]:
+        """``{"hashes": [hex, ...]}``, or ``{"clip": why not}``."""
+        from kinograd.video.faults import ClipError
+
+        try:
+            clips = [self._store.get(medium) for medium in example.media]
+        except ClipError as error:
+            return {"clip": str(error)}
+        return {"hashes": [clip_hash(clip.frames).hex() for clip in clips]}
+
+    def close(self) -> None:
+        self._store.close()
+
+
+# ------------------------------------------------------------------------- rows
+
+
+class Unique:
+    """Finds the rows that say what an earlier one said; remembers keys and hashes only."""
+
+    def __init__(self) -> None:
+        self._seen = Seen()
+        self._alike: dict[int, tuple[list[str], np.ndarray]] = {}
+
+    def twin(self, where: str, example: Example, hashes: Sequence[str]) -> str | None:
+        """How this row repeats an earlier one; None if it does not.
+
+        Args:
+            hashes: of its media; none: only the same cuts are found.
+        """
+        question = question_key(example)
+        if first := self._seen.first(f"{question}\x1e{media_key(example)}", where):
+            return f"the same question about the same clip as {first}"
+        if not hashes:
+            return None
+        key = _hash(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(hashes)}")
+        mine = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8)[None]
+        places, others = self._alike.get(key, ([], mine[:0]))
+        same = alike_media(mine[0], others)
+        if same.any():
+            return f"the same question about a clip alike that of {places[int(same.argmax())]}"
+        self._alike[key] = ([*places, where], np.concatenate([others, mine]))
+        return None
+
+
+def alike_media(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """bool (N,): whose media are each ``alike`` mine. mine: (M x BYTES,), others: (N, ...)."""
+    split = others.reshape(len(others), -1, BYTES)
+    pairs = [alike(h, split[:, i]) for i, h in enumerate(mine.reshape(-1, BYTES))]
+    return np.logical_and.reduce(pairs)
+
+
+def dedup(
+    rows: Iterable[tuple[str, Example | Rejected]],
+    out: Path,
+    journal: Journal,
+    config: VideoConfig,
+    media_root: str | None,
+    *,
+    workers: int = 1,
+    backend: str = "local",
+    advance: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Write the rows that repeat no earlier one to ``out``, the others to its quarantine.
+
+    Args:
+        media_root: None: clips are not looked at, only the same cuts are found.
+    """
+    make = _no_hashes if media_root is None else partial(Hasher, config, media_root)
+    found = resumable(make, rows, journal, workers=workers, backend=backend)
+    unique = Unique()
+
+    def kept() -> Iterator[Example | Rejected]:
+        for where, row, record in found:
+            advance()
+            if isinstance(row, Rejected):
+                yield row
+            elif why := record.get("clip"):
+                yield Rejected(where, Reason.CLIP, why, row.id)
+            elif why := unique.twin(where, row, record["hashes"]):
+                yield Rejected(where, Reason.DUPLICATE, why, row.id)
+            else:
+                yield row
+
+    return write_outcome(out, kept())
+
+
+def _no_hashes() -> Callable[[Example], dict[str, Any]]:
+    return lambda _: {"hashes": []}
+
+
+def _hash(key: str) -> int:
+    """A signed 64-bit integer, which SQLite's keys are."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -1,0 +1,58 @@
+"""Questions that give their answer away: what is looked for, and nothing else.
+
+Two things, both after normalisation (case, punctuation and white space do not count):
+
+1. *stated*: the question says "answer is X", "answer: X" or "answer = X" and X is the gold
+   answer; for multiple choice X is the gold letter.
+2. *quoted*: the gold answer, of at least three words, stands word for word in the question.
+   For multiple choice the text of the gold option is looked for, and no other option's text
+   may stand there too.
+
+A question that holds the word "or" offers alternatives, and is passed over. Numbers and
+answers of one or two words are only looked for as *stated*: "What colour is the red car?"
+leaks, but most such hits ("How many of the 3 men ...": 3) do not.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kinograd.rewards.choice import option_texts, read_choice
+from kinograd.rewards.rubric import bare
+from kinograd.types import Example, Kind
+
+_WORD = re.compile(r"\w+")
+_PLACEHOLDER = re.compile(r"<(?:video|image)>")
+_STATED = re.compile(r"\b(?:answer|solution)\b\s*(?:is|:|=)\s*(?=\S)", re.IGNORECASE)
+_LONG = 3  # words
+
+
+def normalised(text: str) -> str:
+    """The words of a text, case-folded, one space apart; placeholders of media left out.
+
+    >>> normalised("<video>  What's HE doing?")
+    'what s he doing'
+    """
+    return " ".join(_WORD.findall(_PLACEHOLDER.sub(" ", text).casefold()))
+
+
+def find_leak(example: Example) -> str | None:
+    """How the question gives the answer away; None if it does not."""
+    answer = normalised(bare(example.answer))
+    question = f" {normalised(example.question)} "
+    if " or " in question:
+        return None
+    for found in _STATED.finditer(example.question):
+        said = f"{normalised(example.question[found.end() :])} "
+        if answer and said.startswith(f"{answer} "):
+            return f"the question states the answer {bare(example.answer)[:60]!r}"
+    others: list[str] = []
+    if example.kind is Kind.MULTIPLE_CHOICE:
+        texts = option_texts(example.options)
+        gold = read_choice(bare(example.answer), example.options)
+        answer = normalised(texts.pop(gold, "")) if gold else ""
+        others = [normalised(text) for text in texts.values()]
+    quoted = answer.count(" ") >= _LONG - 1 and f" {answer} " in question
+    if quoted and not any(other and f" {other} " in question for other in others):
+        return f"the question holds the answer {answer[:60]!r} word for word"
+    return None

@@ -1,0 +1,61 @@
+"""Filling the cache of decoded clips from several machines, as ``video.warm`` does on one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kinograd.config.video import VideoConfig
+from kinograd.data.mapper import map_rows
+from kinograd.types import Media
+from kinograd.video.cache import ClipStore
+from kinograd.video.faults import ClipError
+from kinograd.video.warm import WarmReport
+
+
+class Warmer:
+    """Decodes one clip into the shared ``cache_dir``; a worker's function for ``map_rows``."""
+
+    def __init__(self, config: VideoConfig, media_root: str, size_factor: int) -> None:
+        own = config.model_copy(update={"workers": 1})
+        self._store = ClipStore(own, media_root, size_factor)
+
+    def __call__(self, media: Media) -> tuple[int, dict[str, Any] | None]:
+        """(clips decoded: 0 or 1, fields of the ClipError if there was one)."""
+        before = self._store.counts["decoded"]
+        try:
+            self._store.ensure(media)
+        except ClipError as error:
+            return 0, vars(error)
+        return self._store.counts["decoded"] - before, None
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def warm(
+    config: VideoConfig,
+    media_root: str | Path,
+    size_factor: int,
+    media: Iterable[Media],
+    *,
+    workers: int,
+    backend: str,
+    advance: Callable[[], object] = lambda: None,
+) -> WarmReport:
+    """Have every medium decoded once, wherever it lies first.
+
+    Args:
+        config: ``cache_dir`` and ``media_root`` must be the same folders on every machine.
+    """
+    distinct = list(dict.fromkeys(media))
+    shared = config.model_copy(update={"cache_dir": str(Path(config.cache_dir or "").resolve())})
+    make = partial(Warmer, shared, str(Path(media_root).resolve()), size_factor)
+    decoded, failed = 0, []
+    for new, error in map_rows(make, distinct, workers=workers, backend=backend, chunk=4):
+        decoded += new
+        failed += [] if error is None else [ClipError(**error)]
+        advance()
+    return WarmReport(len(distinct) - len(failed), decoded, tuple(failed))
