@@ -75,15 +75,13 @@ async def judge_caption(
         relations as JSON. Unscored as soon as one of the judge's replies is missing.
     """
 
-    async def recall_side() -> _Side | Failure:
-        events = reference_events or await extract_events(ask, reference)
-        return events if isinstance(events, Failure) else await _relate(ask, events, candidate)
+    async def side(own: str, known: Sequence[str], other: str) -> _Side | Failure:
+        events = known or await extract_events(ask, own)
+        return events if isinstance(events, Failure) else await _relate(ask, events, other)
 
-    async def precision_side() -> _Side | Failure:
-        events = await extract_events(ask, candidate)
-        return events if isinstance(events, Failure) else await _relate(ask, events, reference)
-
-    recalled, supported = await asyncio.gather(recall_side(), precision_side())
+    recalled, supported = await asyncio.gather(
+        side(reference, reference_events, candidate), side(candidate, (), reference)
+    )
     if isinstance(recalled, Failure):
         return Verdict(None, unscored=recalled.reason, detail=recalled.detail)
     if isinstance(supported, Failure):

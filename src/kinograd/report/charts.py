@@ -65,10 +65,8 @@ def make_charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
                 points.append((record["step"], float(value)))
         for name in record.get("nonfinite", {}):
             broken.setdefault(name, []).append(record["step"])
-    charts = [
-        _chart(title, {n: series[n] for n in names}, broken) for title, names in _layout(series)
-    ]
-    return charts
+    layout = _layout(series)
+    return [_chart(title, {n: series[n] for n in names}, broken) for title, names in layout]
 
 
 def number(value: float) -> str:
@@ -85,17 +83,15 @@ def _layout(series: dict[str, Points]) -> list[tuple[str, list[str]]]:
     """(title, names) per chart: a topic's series, apart where their scales differ."""
     charts: list[tuple[str, list[str]]] = []
     for name in sorted(series, key=_rank):
-        topic, found = _topic(name), False
-        size = _magnitude(series[name])
+        topic, size = _topic(name), _magnitude(series[name])
         for title, names in charts:
             other = max(_magnitude(series[n]) for n in names)
             near = max(size, other) <= _SAME_SCALE * min(size, other) or 0 in (size, other)
             alike = topic != name and (near or topic in _ONE_UNIT)
             if title == topic and alike and len(names) < _MAX_SERIES:
                 names.append(name)
-                found = True
                 break
-        if not found:
+        else:
             charts.append((topic, [name]))
     return [(names[0] if len(names) == 1 else title, names) for title, names in charts]
 
@@ -143,7 +139,8 @@ def _chart(title: str, series: dict[str, Points], broken: dict[str, list[int]]) 
             smooth = _path([(px(x), py(y)) for x, y in _running_mean(points, window)])
         marks = placed if len(points) <= 30 else []
         last = number(points[-1][1]) if points else "–"
-        lines.append(Series(_short(name, title), _path(placed), smooth, marks, last))
+        short = name.removeprefix(f"{title}/")
+        lines.append(Series(short, _path(placed), smooth, marks, last))
     steps = sorted({x for points in drawn.values() for x, _ in points})
     values = {n: dict(points) for n, points in drawn.items()}
     return Chart(
@@ -174,10 +171,6 @@ def _note(series: dict[str, Points], drawn: dict[str, Points], window: int) -> s
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else number(value)
-
-
-def _short(name: str, title: str) -> str:
-    return name.removeprefix(f"{title}/")
 
 
 def _thin(points: Points) -> Points:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,12 +85,9 @@ def _steps_that_fit(run: Run, limit: int) -> list[int]:
 
 
 def _counts(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    counts: dict[str, int] = {"rollouts": 0}
-    for row in rows:
-        counts["rollouts"] += 1
-        if row["unscored"] is not None:
-            counts[row["unscored"]] = counts.get(row["unscored"], 0) + 1
-    return counts
+    seen = list(rows)
+    unscored = Counter(row["unscored"] for row in seen if row["unscored"] is not None)
+    return {"rollouts": len(seen), **unscored}
 
 
 def _groups(rows: list[dict[str, Any]], run: str) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def accuracy(mode: str, kind: Kind, completion: str, solution: str) -> float:
             return _video_r1(kind, answer, gold)
         case "published:video_r1_eval":
             answer, gold = first_answer(completion) or completion, first_answer(solution) or ""
-            return _video_r1_eval(kind, answer, gold)
+            return _video_r1_eval(kind, answer.strip(), gold)
         case "published:vidbridge":
             answer = first_answer(completion, unclosed=True)
             letter = None if answer is None else _vidbridge_letter(answer)
@@ -148,18 +148,10 @@ def _video_r1_numerical(answer: str, gold: str) -> float:
 
 
 def _video_r1_eval(kind: Kind, answer: str, gold: str) -> float:
-    match kind:
-        case Kind.MULTIPLE_CHOICE:
-            return float(answer.strip() == gold)
-        case Kind.NUMERICAL:
-            return _video_r1_numerical(answer, gold)
-        case Kind.REGRESSION:
-            number, wanted = _float(answer), _float(gold)
-            if number is None or wanted is None:
-                return 0.0
-            return _video_r1_mra(number, wanted)
-        case _:
-            return 0.0
+    if kind is Kind.REGRESSION:
+        number, wanted = _float(answer), _float(gold)
+        return 0.0 if number is None or wanted is None else _video_r1_mra(number, wanted)
+    return _video_r1(kind, answer, gold) if kind in (Kind.MULTIPLE_CHOICE, Kind.NUMERICAL) else 0.0
 
 
 def _video_r1_mra(answer: float, gold: float) -> float:

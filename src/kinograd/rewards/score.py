@@ -221,17 +221,12 @@ def _regroup(groups: Sequence[Group], scores: list[Score], config: RewardConfig)
 
     def filled(group: Group) -> Group:
         own = [next(left) for _ in group.rollouts]
-        own = [
-            _shaped(s, r, sum(s.correct for s in own), config)
-            for s, r in zip(own, group.rollouts, strict=True)
-        ]
-        return replace(group, scores=tuple(own))
+        correct = sum(score.correct for score in own)
+        shaped = [_shaped(s, r, correct, config) for s, r in zip(own, group.rollouts, strict=True)]
+        twin = filled(group.twin) if group.twin else None
+        return replace(group, scores=tuple(shaped), twin=twin)
 
-    result: list[Group] = []
-    for group in groups:
-        main = filled(group)
-        result.append(replace(main, twin=filled(group.twin)) if group.twin else main)
-    return result
+    return [filled(group) for group in groups]
 
 
 def _shaped(score: Score, rollout: Rollout, correct: int, config: RewardConfig) -> Score:
