@@ -11,10 +11,10 @@ import atexit
 import json
 import os
 import re
-import selectors
 import subprocess
 import sys
 import threading
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,8 @@ class _Worker:
 def _read(process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | None:
     """The next line; None after ``seconds`` or at the end of the stream."""
     assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        if not selector.select(seconds):
-            return None
+    if not wait([process.stdout.fileno()], seconds):
+        return None
     line = process.stdout.readline()
     return json.loads(line) if line.endswith("\n") else None
 

@@ -127,17 +127,15 @@ class Packets:
     """Collects the packets of one stream, in decoding order, into an Index."""
 
     def __init__(self) -> None:
-        self.pts: list[int | None] = []
-        self._key: list[bool] = []
-        self._visible: list[bool] = []
-        self._spans: list[int] = []
+        self._rows: list[tuple[int | None, bool, bool, int]] = []
         self._last_dts: int | None = None
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def add(self, packet: Packet) -> None:
-        self.pts.append(packet.pts)
-        self._key.append(packet.is_keyframe)
-        self._visible.append(not packet.is_discard)
-        self._spans.append(packet.duration or 0)
+        visible, span = not packet.is_discard, packet.duration or 0
+        self._rows.append((packet.pts, packet.is_keyframe, visible, span))
         self._last_dts = packet.dts if packet.dts is not None else self._last_dts
 
     def index(
@@ -152,11 +150,14 @@ class Packets:
                 before them are left out, so that what remains has no holes: a packet
                 that was not read is shown no earlier than the last one was decoded.
         """
-        visible = np.array(self._visible, dtype=bool)
+        if not self._rows:
+            return None
+        times, *rest = zip(*self._rows, strict=True)
+        key, visible, spans = map(np.array, rest)
         rate = float(nominal_rate) if nominal_rate else 0.0
-        known = [t for t, v in zip(self.pts, visible, strict=True) if v and t is not None]
+        known = [t for t, v in zip(times, visible, strict=True) if v and t is not None]
         timed = len(known) == visible.sum() and len(set(known)) == len(known)
-        pts = np.array([t or 0 for t in self.pts] if timed else [], dtype=np.int64)
+        pts = np.array([t or 0 for t in times] if timed else [], dtype=np.int64)
         if truncated and timed and self._last_dts is not None:
             visible &= pts <= self._last_dts
         frames = int(visible.sum())
@@ -164,19 +165,11 @@ class Packets:
             return None
         duration = frames / (rate or 25.0)
         if timed:
-            exact = _duration(pts[visible], np.array(self._spans)[visible], time_base)
+            exact = _duration(pts[visible], spans[visible], time_base)
             if not rate or abs(duration - exact) > 0.5 / rate + float(time_base):
                 rate, duration = frames / exact, exact
-        return Index(
-            pts,
-            np.array(self._key, dtype=bool),
-            visible,
-            time_base,
-            frames,
-            rate or 25.0,
-            duration,
-            duration if truncated else None,
-        )
+        end = duration if truncated else None
+        return Index(pts, key, visible, time_base, frames, rate or 25.0, duration, end)
 
 
 def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:

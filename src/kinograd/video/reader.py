@@ -160,10 +160,9 @@ class Reader:
         except FFmpegError:
             broken = True
         self._packets = kept
-        truncated = broken or self._falls_short(len(found.pts), end)
-        index = found.index(
-            self._stream.time_base or Fraction(1, 1000), self._stream.average_rate, truncated
-        )
+        truncated = broken or self._falls_short(len(found), end)
+        time_base = self._stream.time_base or Fraction(1, 1000)
+        index = found.index(time_base, self._stream.average_rate, truncated)
         if index is None:
             reason = ClipFault.TRUNCATED if truncated else ClipFault.NO_VIDEO
             raise self._fault(reason, "its video stream holds no frame")
