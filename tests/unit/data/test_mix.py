@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinograd.cli import main
 from kinograd.data.jsonl import read_examples, write_examples
 from kinograd.data.mix import Part, Source, allocate, mix, parse_source
 from kinograd.types import DataError, Example, Kind, UsageError
@@ -147,3 +148,18 @@ def test_a_source_that_is_written_wrong(text: str) -> None:
 def test_folders_may_hold_the_signs() -> None:
     assert parse_source("x=1@2/a.jsonl") == Source(Path("x=1@2/a.jsonl"))
     assert parse_source("x@y/a.jsonl=2@7") == Source(Path("x@y/a.jsonl"), 2.0, 7)
+
+
+def test_the_verb_prints_the_composition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, out = file(tmp_path, "a", 30), file(tmp_path, "b", 4), tmp_path / "m.jsonl"
+    words = ["data", "mix", str(out), f"{a}=0.75", f"{b}=0.25", "--rows", "40", "--repeat"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{out}: 40 rows",
+        f"   75.0%  30 of 30  {a}",
+        f"   25.0%  10 of 4  {b}, 2.50 times each",
+    ]
+    assert main([*words[:-1], "--temperature", "2"]) == 2
+    assert "--temperature" in capsys.readouterr().err
