@@ -19,7 +19,7 @@ from kinograd.judge.cache import Reply, ReplyCache, cache_key
 from kinograd.judge.pace import Pace
 from kinograd.judge.templates import Message, load_template
 from kinograd.judge.transport import Completion, Failure, Transport
-from kinograd.judge.verdict import Form, Mode, OneLabel
+from kinograd.judge.verdict import FREE_TOKENS, Form, Mode, OneLabel
 from kinograd.types import KinogradError, Unscored, UsageError
 
 T = TypeVar("T")
@@ -155,7 +155,8 @@ class Asker:
         return await asyncio.shield(task)
 
     def _sampling(self, form: Form, mode: Mode) -> dict[str, Any]:
-        sampling = {"temperature": 0.0, "max_tokens": form.max_tokens(mode)}
+        tokens = FREE_TOKENS if mode is Mode.TEXT else form.max_tokens(mode)
+        sampling = {"temperature": 0.0, "max_tokens": tokens}
         if self._config.expected_score and isinstance(form, OneLabel):
             sampling |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         return sampling | form.constraint(mode)

@@ -26,7 +26,7 @@ from enum import StrEnum
 from typing import Any
 
 EVENT_CHARS = 160  # ten words with room to spare
-_FREE_TOKENS = 768  # room to think aloud where the reply is not bound
+FREE_TOKENS = 768  # room to think aloud where the reply is not bound
 
 
 class Mode(StrEnum):
@@ -98,8 +98,6 @@ class OneLabel:
         return _bound(mode, pattern, {"verdict": {"type": "string", "enum": list(self.labels)}})
 
     def max_tokens(self, mode: Mode) -> int:
-        if mode is Mode.TEXT:
-            return _FREE_TOKENS
         # No tokenizer needs more tokens than bytes; JSON adds braces, the key and spaces.
         return max(map(len, self.labels)) + (48 if mode is Mode.JSON_SCHEMA else 4)
 
@@ -135,8 +133,6 @@ class LabelPerItem:
         return _bound(mode, "\n".join(lines), {str(i): one_of for i in self._numbers()})
 
     def max_tokens(self, mode: Mode) -> int:
-        if mode is Mode.TEXT:
-            return _FREE_TOKENS
         return self.count * (max(map(len, self.labels)) + 12) + 16
 
     def parse(self, text: str, mode: Mode) -> tuple[str, ...] | None:
@@ -177,7 +173,7 @@ class EventList:
         return _bound(mode, pattern, {"events": {"type": "array", "items": {"type": "string"}}})
 
     def max_tokens(self, mode: Mode) -> int:
-        return _FREE_TOKENS if mode is Mode.TEXT else self.limit * (EVENT_CHARS + 3)
+        return self.limit * (EVENT_CHARS + 3)
 
     def parse(self, text: str, mode: Mode) -> tuple[str, ...] | None:
         if mode is Mode.JSON_SCHEMA:
@@ -200,7 +196,8 @@ class EventList:
 
 
 Form = OneLabel | LabelPerItem | EventList
-"""``constraint`` binds a reply as far as the mode can; ``parse`` gives None for another form."""
+"""``constraint`` binds a reply as far as the mode can, ``max_tokens`` is what a bound one may
+take, and ``parse`` gives None for another form."""
 
 
 def expected_value(

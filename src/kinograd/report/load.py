@@ -112,7 +112,8 @@ def _load(path: Path, name: str) -> Run:
         raise DataError(f"{recipe_file} is not YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise DataError(f"{recipe_file} is not a recipe: no keys on its top level")
-    rollouts = [(_number(f.stem), f) for f in path.glob("rollouts/step-*.jsonl")]
+    files = path.glob("rollouts/step-*.jsonl")
+    rollouts = [(int(f.stem.removeprefix("step-")), f) for f in files]
     evaluations = sorted(path.glob("eval/*.jsonl"), key=lambda f: _natural(f.stem))
     return Run(
         name=name,
@@ -132,10 +133,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}); the file is damaged") from None
-
-
-def _number(stem: str) -> int:
-    return int(stem.removeprefix("step-"))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

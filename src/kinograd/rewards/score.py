@@ -54,8 +54,7 @@ def score_groups(
     cases = [(g.example, r) for g in flat for r in g.rollouts]
     settled = [_settled(rollout, config) for _, rollout in cases]
     live = [i for i, score in enumerate(settled) if score is None]
-    requests = {i: _request(*cases[i], config) for i in live}
-    asked = {i: r for i, r in requests.items() if r is not None}
+    asked = {i: r for i in live if (r := _request(*cases[i], config)) is not None}
     customs = {i: _plain_customs(*cases[i], config) for i in live}
     late = [r for r in config.custom if custom.is_async(custom.load(r))]
     # No event loop without need: a notebook runs one already.

@@ -19,10 +19,9 @@ from kinograd.video.cut import media_to_json
 from kinograd.video.decode import DECODER_VERSION, decode
 from kinograd.video.faults import ClipError
 from kinograd.video.fingerprint import clip_key
-from kinograd.video.pool import Stored, Task, WorkerPool
+from kinograd.video.pool import Result, Task, WorkerPool
 from kinograd.video.worker import open_cache
 
-_Result = Clip | ClipError | Stored
 _POLL_S = 0.02
 
 
@@ -49,7 +48,7 @@ class ClipStore:
         self._lock = threading.RLock()
         self._memory = _Memory(int(config.memory_gb * 1e9))
         self._faults: dict[Media, ClipError] = {}
-        self._pending: dict[str, Future[_Result]] = {}  # by key: two names of one film share it
+        self._pending: dict[str, Future[Result]] = {}  # by key: two names of one film share it
         self._keys: dict[Media, str] = {}
         self._disk = open_cache(config)
         self._decoder = f"{DECODER_VERSION}/av {version('av')}"
@@ -173,7 +172,7 @@ class ClipStore:
         self.counts["decoded"] += 1
         return clip
 
-    def _here(self, media: Media) -> _Result:
+    def _here(self, media: Media) -> Result:
         """Decodes in this process; waits if another process is at the same clip."""
         if self._disk is None:
             clip = self._decode(media)
@@ -192,7 +191,7 @@ class ClipStore:
             self._disk.release(key)
         return self._disk.load(key) or clip
 
-    def _submit(self, media: Media, urgent: bool) -> Future[_Result]:
+    def _submit(self, media: Media, urgent: bool) -> Future[Result]:
         key = self._key(media)
         with self._lock:
             if self._pool is None:
@@ -207,7 +206,7 @@ class ClipStore:
                 self._pool.hurry(key)
         return future
 
-    def _arrived(self, media: Media, result: _Result) -> None:
+    def _arrived(self, media: Media, result: Result) -> None:
         """Keeps a result; runs in a pool thread, before anybody who waits is woken."""
         with self._lock:
             if isinstance(result, ClipError):
@@ -221,13 +220,8 @@ class ClipStore:
     def _start_pool(self) -> WorkerPool:
         config, spec = self._config.model_dump(), asdict(self.spec)
         setup = {"config": config, "spec": spec, "media_root": str(self._root)}
-        return WorkerPool(
-            self._config.workers,
-            json.dumps(setup).encode(),
-            self._config.timeout_s,
-            self._disk,
-            lambda: self._memory.roomy,
-        )
+        first = json.dumps(setup).encode()
+        return WorkerPool(self._config, first, self._disk, lambda: self._memory.roomy)
 
     def _key(self, media: Media) -> str:
         """The clip's name on disk; in memory any name will do."""

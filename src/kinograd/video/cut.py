@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kinograd.video.index import Index
 
 
+_FOREVER_S = 1e15  # what comes near to it is no time, and some integers are no float
+
 # ------------------------------------------------------------------------ JSON
 
 
@@ -102,13 +104,9 @@ def _path(value: Any, where: str) -> str:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{where} must be a number of seconds, not {value!r:.80}")
-    try:
-        seconds = float(value)
-    except OverflowError:
-        seconds = math.inf
-    if not math.isfinite(seconds):
+    if not abs(value) < _FOREVER_S:  # nor is NaN
         raise DataError(f"{where} must be finite, not {value!r:.80}")
-    return seconds
+    return float(value)
 
 
 # ------------------------------------------------------------------------ time

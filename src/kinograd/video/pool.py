@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kinograd.config.video import VideoConfig
 from kinograd.types import Clip, KinogradError
 from kinograd.video.disk import DiskCache
 from kinograd.video.faults import ClipError, ClipFault
@@ -38,6 +39,9 @@ class Stored:
     by_us: bool
 
 
+Result = Clip | ClipError | Stored
+
+
 @dataclass
 class Task:
     """One clip to decode. ``arrived`` gets the result before the future yields it."""
@@ -45,10 +49,10 @@ class Task:
     key: str
     label: str
     message: bytes
-    arrived: Callable[[Clip | ClipError | Stored], None]
+    arrived: Callable[[Result], None]
     urgent: bool = False
     not_before: float = 0.0
-    future: Future[Clip | ClipError | Stored] = field(default_factory=Future)
+    future: Future[Result] = field(default_factory=Future)
 
 
 class Worker:
@@ -83,7 +87,7 @@ class Worker:
     def send(self, message: bytes) -> None:
         self._connection.send_bytes(message)
 
-    def answer(self, timeout_s: float) -> Clip | ClipError | Stored:
+    def answer(self, timeout_s: float) -> Result:
         """The next answer.
 
         Raises:
@@ -125,27 +129,21 @@ class WorkerPool:
     """
 
     def __init__(
-        self,
-        workers: int,
-        setup: bytes,
-        timeout_s: float,
-        cache: DiskCache | None,
-        room: Callable[[], bool],
+        self, config: VideoConfig, setup: bytes, cache: DiskCache | None, room: Callable[[], bool]
     ) -> None:
-        self._setup, self._timeout_s, self._cache, self._room = setup, timeout_s, cache, room
+        self._setup, self._timeout_s, self._cache = setup, config.timeout_s, cache
+        self._room = room
         self._queue: OrderedDict[str, Task] = OrderedDict()
         self._condition = threading.Condition()
         self._closed = False
         self._workers: dict[str, Worker] = {}  # by the thread's name
         self._task_s = _BATCH_S  # running mean, seconds per task
-        self._threads = [
-            threading.Thread(target=self._run, name=f"clips-{i}", daemon=True)
-            for i in range(workers)
-        ]
+        names = [f"clips-{i}" for i in range(config.workers)]
+        self._threads = [threading.Thread(target=self._run, name=n, daemon=True) for n in names]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: Task) -> Future[Clip | ClipError | Stored]:
+    def submit(self, task: Task) -> Future[Result]:
         """Queues a task; its key must not be under way already."""
         with self._condition:
             self._queue[task.key] = task
@@ -239,7 +237,7 @@ class WorkerPool:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return ClipError(ClipFault.CRASHED, task.label, f"the decoder died on this file ({how})")
 
-    def _finish(self, task: Task, result: Clip | ClipError | Stored) -> None:
+    def _finish(self, task: Task, result: Result) -> None:
         self._release(task)
         if self._closed:
             task.future.cancel()
