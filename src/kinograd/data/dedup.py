@@ -142,7 +142,7 @@ class Unique:
 
     def __init__(self) -> None:
         self._seen = Seen()
-        self._alike: dict[int, tuple[list[str], np.ndarray]] = {}
+        self._alike: dict[int, tuple[list[str], bytearray]] = {}
 
     def twin(self, where: str, example: Example, hashes: Sequence[str]) -> str | None:
         """How this row repeats an earlier one; None if it does not.
@@ -156,20 +156,26 @@ class Unique:
         if not hashes:
             return None
         key = _hash(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(hashes)}")
-        mine = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8)[None]
-        places, others = self._alike.get(key, ([], mine[:0]))
-        same = alike_media(mine[0], others)
-        if same.any():
-            return f"the same question about a clip alike that of {places[int(same.argmax())]}"
-        self._alike[key] = ([*places, where], np.concatenate([others, mine]))
+        mine = bytes.fromhex("".join(hashes))
+        places, others = self._alike.setdefault(key, ([], bytearray()))
+        if (place := alike_media(mine, others)) is not None:
+            return f"the same question about a clip alike that of {places[place]}"
+        places.append(where)
+        others += mine
         return None
 
 
-def alike_media(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """bool (N,): whose media are each ``alike`` mine. mine: (M x BYTES,), others: (N, ...)."""
-    split = others.reshape(len(others), -1, BYTES)
-    pairs = [alike(h, split[:, i]) for i, h in enumerate(mine.reshape(-1, BYTES))]
-    return np.logical_and.reduce(pairs)
+def alike_media(mine: bytes, others: bytes | bytearray) -> int | None:
+    """Number of the first of ``others`` whose media are each ``alike`` mine; None: of none.
+
+    Args:
+        mine: the hashes of one example's media, one after another.
+        others: the same of as many media per example, any number of examples.
+    """
+    known = np.frombuffer(others, np.uint8).reshape(-1, len(mine) // BYTES, BYTES)
+    hashes = np.frombuffer(mine, np.uint8).reshape(-1, BYTES)
+    same = np.logical_and.reduce([alike(h, known[:, i]) for i, h in enumerate(hashes)])
+    return int(same.argmax()) if same.any() else None
 
 
 def dedup(

@@ -20,10 +20,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kinograd.config.video import VideoConfig
-from kinograd.data.dedup import BYTES, Hasher, Seen, alike, media_key, question_key
+from kinograd.data.dedup import Hasher, Seen, alike_media, media_key, question_key
 from kinograd.data.journal import Journal, resumable
 from kinograd.data.rows import Rejected
 from kinograd.types import Example
@@ -83,7 +81,7 @@ def overlap(
     templates.next_file()
     files, questions = Seen(), Seen()
     places: list[str] = []
-    pictures: list[bytes] = []
+    pictures = bytearray()
     unread: list[tuple[str, str]] = []
     for place, row, record in run(train()):
         advance()
@@ -95,9 +93,8 @@ def overlap(
             files.first(name, place)
         for picture in record.get("hashes", ()):
             places.append(place)
-            pictures.append(bytes.fromhex(picture))
+            pictures += bytes.fromhex(picture)
         unread += [(place, record["clip"])] if "clip" in record else []
-    known = np.frombuffer(b"".join(pictures), np.uint8).reshape(-1, BYTES)
     shared: list[Shared] = []
     for place, row, record in run(evaluation()):
         advance()
@@ -108,7 +105,7 @@ def overlap(
         template = question_key(row) in templates.found
         hits = {
             "file": next((f for name in names if (f := files.find(name))), None),
-            "clip": _look(record.get("hashes", ()), known, places),
+            "clip": _look(record.get("hashes", ()), pictures, places),
             "question": None if template else questions.find(question_key(row)),
         }
         what = {"question": row.question[:200]}
@@ -175,10 +172,7 @@ def _paths(example: Example) -> list[str]:
     return list(dict.fromkeys(path for medium in example.media for path in medium.cut.paths))
 
 
-def _look(hashes: Iterable[str], known: np.ndarray, places: list[str]) -> str | None:
+def _look(hashes: Iterable[str], known: bytearray, places: list[str]) -> str | None:
     """The place of the first known picture that one of ``hashes`` is alike."""
-    for picture in hashes:
-        same = alike(np.frombuffer(bytes.fromhex(picture), np.uint8), known)
-        if same.any():
-            return places[int(same.argmax())]
-    return None
+    found = (alike_media(bytes.fromhex(picture), known) for picture in hashes)
+    return next((places[number] for number in found if number is not None), None)

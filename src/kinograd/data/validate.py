@@ -27,8 +27,13 @@ from typing import Any
 from kinograd.config.video import VideoConfig
 from kinograd.data.dedup import Seen, media_key, question_key
 from kinograd.data.journal import Journal, resumable
-from kinograd.data.jsonl import MAX_LINE_BYTES, example_from_json, example_to_json, write_examples
-from kinograd.data.jsonl import _parse as parse
+from kinograd.data.jsonl import (
+    MAX_LINE_BYTES,
+    example_from_json,
+    example_to_json,
+    parse_line,
+    write_examples,
+)
 from kinograd.data.leak import find_leak
 from kinograd.data.rows import Reason, Rejected
 from kinograd.records import sync, write_atomically
@@ -182,7 +187,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
             number += 1
             where = f"{path}:{number}"
             try:
-                value = parse(line, first=number == 1)
+                value = parse_line(line, first=number == 1)
             except DataError as error:
                 yield where, Rejected(where, Reason.JSON, str(error))
                 while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):

@@ -1,14 +1,20 @@
-"""A real HTTP server that plays the teacher: the judge's, which can fail on purpose."""
+"""A teacher that is a real HTTP server, rows and films on disk, and the verbs of ``data``."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from kinograd.commands.data import app
+from kinograd.keys import generator
 
 PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "judge_server.py"
 
@@ -25,3 +31,48 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Any]]:
     spec.loader.exec_module(module)
     with ExitStack() as stack:
         yield lambda *args, **kwargs: stack.enter_context(module.JudgeServer(*args, **kwargs))
+
+
+class Shelf:
+    """Rows, files of rows, films, and the command line."""
+
+    @staticmethod
+    def row(id: str, path: str = "a.mp4", **more: Any) -> dict[str, Any]:
+        """A good row about one whole film, unless ``more`` says otherwise."""
+        media = [{"type": "video", "path": path}]
+        base = {"id": id, "kind": "free_form", "question": f"Why {id}?", "answer": "yes, he does"}
+        return base | {"media": media, "source": "s"} | more
+
+    @staticmethod
+    def write(path: Path, rows: list[dict[str, Any] | str]) -> Path:
+        """A file of rows; text stands as it is."""
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    @staticmethod
+    def run(*arguments: object) -> tuple[int, str]:
+        """Exit status and output of ``kinograd data`` with these arguments."""
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output
+
+    @staticmethod
+    def film(seed: int, frames: int = 12, size: int = 56) -> np.ndarray:
+        """uint8 (T, H, W, 3): coloured boxes that move over a plain ground."""
+        rng = generator("film", seed)
+        out = np.empty((frames, size, size, 3), np.uint8)
+        out[:] = rng.integers(40, 200, 3)
+        for _ in range(5):
+            x, y, step = *rng.integers(0, size - 16, 2), rng.integers(-2, 3)
+            colour = rng.integers(0, 255, 3)
+            for t in range(frames):
+                left = int(np.clip(x + step * t, 0, size - 12))
+                out[t, y : y + 12, left : left + 12] = colour
+        return out
+
+
+@pytest.fixture(scope="session")
+def shelf() -> Shelf:
+    return Shelf()

@@ -1,0 +1,166 @@
+"""``data validate``: what is rejected and why, on real clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinograd.config.schema import TheatreConfig
+from kinograd.data.jsonl import read_examples
+from kinograd.data.leak import find_leak
+from kinograd.data.theatre.build import build
+from kinograd.data.theatre.film import write_mp4
+from kinograd.data.validate import check_paths, check_text
+from kinograd.types import Cut, Example, Kind, Media, MediaType
+
+
+def example(question: str, answer: str, kind: Kind = Kind.FREE_FORM) -> Example:
+    return Example("x", kind, question, answer, ())
+
+
+def choice(question: str, *options: str) -> Example:
+    """The first option is the right one."""
+    return Example("x", Kind.MULTIPLE_CHOICE, question, "A", (), options)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """a.mp4 and b.mp4 of two seconds, half.mp4 cut off, text.mp4 no film."""
+    root = tmp_path_factory.mktemp("films")
+    for number, name in enumerate("ab"):
+        shade = np.full((8, 56, 56, 3), 60, np.uint8)
+        shade[:, 10 + 20 * number : 30 + 20 * number, 5:25] = (200, 30, 30)
+        write_mp4(root / f"{name}.mp4", shade)
+    whole = (root / "a.mp4").read_bytes()
+    (root / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    (root / "text.mp4").write_text("no film")
+    return root
+
+
+def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> None:
+    choice = {"kind": "multiple_choice", "options": ["A. red", "B. blue"]}
+    cut = [{"path": "a.mp4", "start": 1.0, "end": 9.0}]
+    expected = {
+        "good": None,
+        "good cut": None,
+        "json": "json",
+        "schema": "schema",
+        "good again": "duplicate",
+        "asked again": "duplicate",
+        "options": "options",
+        "no option": "options",
+        "answer": "answer",
+        "leak": "leak",
+        "absolute": "path",
+        "windows": "path",
+        "up": "path",
+        "link": "path",
+        "missing": "missing",
+        "half": "clip",
+        "text": "clip",
+        "long cut": "clip",
+    }
+    (films / "out.mp4").unlink(missing_ok=True)
+    (films / "out.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    (tmp_path / "elsewhere.mp4").write_bytes((films / "a.mp4").read_bytes())
+
+    rows: list[dict[str, Any] | str] = [
+        shelf.row("good"),
+        shelf.row("good cut", media=[{"type": "video", "cut": [{"path": "b.mp4", "start": 0.5}]}]),
+        '{"id": "json", ',
+        {"id": "schema", "kind": "free_form"},
+        shelf.row("good", question="Another?"),
+        shelf.row("asked again", question="<video> why GOOD"),
+        shelf.row("options", **choice | {"options": ["red", "Red."]}, answer="A"),
+        shelf.row("no option", **choice, answer="C"),
+        shelf.row("answer", kind="numerical", answer="many"),
+        shelf.row("leak", question="Is it that yes, he does?", answer="Yes he does."),
+        shelf.row("absolute", "/etc/a.mp4"),
+        shelf.row("windows", "clips\\a.mp4"),
+        shelf.row("up", "x/../../a.mp4"),
+        shelf.row("link", "out.mp4"),
+        shelf.row("missing", "none.mp4"),
+        shelf.row("half", "half.mp4"),
+        shelf.row("text", "text.mp4"),
+        shelf.row("long cut", media=[{"type": "video", "cut": cut}]),
+    ]
+    shelf.write(tmp_path / "rows.jsonl", rows)
+    status, shown = shelf.run("validate", tmp_path / "rows.jsonl", "--media-root", films)
+    assert status == 1
+    folder = tmp_path / "rows.jsonl.validated"
+    assert {p.name for p in folder.iterdir()} == {"valid.jsonl", "quarantine.jsonl", "report.json"}
+    found = [json.loads(line) for line in (folder / "quarantine.jsonl").read_text().splitlines()]
+    wanted = [(f"{tmp_path}/rows.jsonl:{i}", r) for i, r in enumerate(expected.values(), 1) if r]
+    assert [(f["where"], f["reason"]) for f in found] == wanted, found
+    assert found[-1]["row"]["id"] == "long cut"
+    assert [e.id for e in read_examples(folder / "valid.jsonl")] == ["good", "good cut"]
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["rows"], report["valid"]) == (18, 2)
+    assert report["rejected"]["path"] == 4
+    assert report["by_source"]["(unread)"]["rejected"] == {"json": 1, "schema": 1}
+    assert "opened, not decoded" in shown
+
+
+def test_the_theatre_validates_decoded_and_in_parallel(shelf: Any, tmp_path: Path) -> None:
+    build(TheatreConfig(splits={"rows": 30}, workers=1), tmp_path)
+    arguments = ["validate", tmp_path / "rows.jsonl", "--media-root", tmp_path, "video.nframes=4"]
+    assert shelf.run(*arguments, "--decode", "--out", tmp_path / "one")[0] == 0
+    assert shelf.run(*arguments, "--workers", 2, "--out", tmp_path / "two")[0] == 0
+    for name in ("valid.jsonl", "quarantine.jsonl"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_decoding_finds_what_opening_does_not(shelf: Any, films: Path, tmp_path: Path) -> None:
+    data = bytearray((films / "a.mp4").read_bytes())
+    middle = data.index(b"mdat") + 64
+    data[middle : middle + 1500] = bytes(1500)
+    (films / "worn.mp4").write_bytes(data)
+    shelf.write(
+        tmp_path / "rows.jsonl", [shelf.row("worn", media=[{"type": "video", "path": "worn.mp4"}])]
+    )
+    arguments = ["validate", tmp_path / "rows.jsonl", "--media-root", films]
+    assert shelf.run(*arguments)[0] == 0
+    assert shelf.run(*arguments, "--decode", "video.nframes=4")[0] == 1
+
+
+def test_without_a_media_root_no_file_is_opened(shelf: Any, tmp_path: Path) -> None:
+    shelf.write(tmp_path / "rows.jsonl", [shelf.row("a"), shelf.row("b")])
+    status, shown = shelf.run("validate", tmp_path / "rows.jsonl")
+    assert status == 0
+    assert "not looked at" in shown
+
+
+@pytest.mark.parametrize(
+    ("case", "leaks"),
+    [
+        (choice("The answer is A. Which one?", "x", "y"), True),
+        (example("Answer: 42. How many?", "42", Kind.NUMERICAL), True),
+        (example("He pours tea slowly. What does he do?", "pours tea slowly"), True),
+        (example("Does he pour the tea or drink it?", "drink it"), False),
+        (example("Answer: yes or no?", "yes"), False),
+        (example("Is the red car fast?", "red"), False),
+        (example("How many of the 3 men sit?", "3", Kind.NUMERICAL), False),
+        (choice("Why, after he lifts the cup?", "he lifts the cup", "tea"), True),
+        (
+            choice("he lifts the cup, she drops it: first?", "he lifts the cup", "she drops it"),
+            False,
+        ),
+    ],
+)
+def test_leaks(case: Example, leaks: bool) -> None:
+    assert (find_leak(case) is not None) is leaks
+
+
+def test_checks_of_text_and_paths() -> None:
+    assert check_text(example("What?", "tea", Kind.DARK_EVENT)) is None
+    reason, why = check_text(example("What?", "<b>", Kind.OCR)) or (None, "")
+    assert reason is None or why
+    for path in ("C:/a.mp4", "http://h/a.mp4", "..", "a/..", "a\0b"):
+        media = Media(MediaType.VIDEO, Cut.whole(path))
+        assert check_paths(Example("x", Kind.OCR, "?", "a", (media,))) is not None, path
+    media = Media(MediaType.VIDEO, Cut.whole("a..b/c d.mp4"))
+    assert check_paths(Example("x", Kind.OCR, "?", "a", (media,))) is None
