@@ -1,0 +1,220 @@
+"""``kinograd data proxy`` as a user runs it, the teacher behind real HTTP."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kinograd import cli
+from kinograd.data.jsonl import read_examples
+from kinograd.rewards.rubric import check_answer
+from kinograd.types import Clip, Kind, Media
+from kinograd.video.cut import media_from_json
+
+from .conftest import GROUNDS, colour_of
+
+Serve = Callable[..., Any]
+See = Callable[[Media], Clip]
+
+
+def run(task: str, **options: Any) -> int:
+    words = ["data", "proxy", task]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return cli.main(words)
+
+
+def quarantine(out: Path) -> list[dict[str, Any]]:
+    text = out.with_name(f"{out.stem}.quarantine.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def grounds(body: dict[str, Any]) -> list[str]:
+    """The grounds of the frames in a request, in order."""
+    seen = []
+    for part in body["messages"][0]["content"]:
+        if part["type"] == "image_url":
+            data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+            with Image.open(io.BytesIO(data)) as image:
+                seen.append(colour_of(np.asarray(image).transpose(2, 0, 1)))
+    return seen
+
+
+def teacher(body: dict[str, Any]) -> str:
+    """Sees grounds; of a hidden event it knows a part, of purple ones all, of cyan ones nothing."""
+    prompt = body["messages"][0]["content"][-1]["text"]
+    seen = grounds(body)
+    ground = next((g for g in seen if g != "black"), None)
+    if "one event of a longer video" in prompt:
+        assert len({*seen}) == 1
+        return f"The white bar wanders down the {ground} picture."
+    if "black screen" in prompt:
+        if ground is None or ground == "cyan":
+            return "Somebody cooks soup."
+        assert "black" in seen
+        all_of_it = f"The white bar wanders down the {ground} picture"
+        return all_of_it if ground == "purple" else f"The {ground} picture stays empty"
+    if "Write one question" in prompt:
+        assert len({*seen}) == 1
+        if ground == "green":
+            return "I would rather not."
+        answer = f"It wanders down the {ground} picture."
+        question = "What is done?" if ground == "blue" else f"What does the {ground} bar do?"
+        return f"```json\n{json.dumps({'question': question, 'answer': answer})}\n```"
+    about = re.search("|".join(GROUNDS), prompt)
+    if about is None or about[0] == ground:
+        return f"It wanders down the {ground} picture."
+    return "NONE"
+
+
+# --------------------------------------------------------------------- annotated
+
+
+@pytest.mark.parametrize("task", ["dark-event", "mix-vid"])
+def test_an_annotated_folder_becomes_rows(
+    task: str, annotated: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, shown = tmp_path / "out" / "rows.jsonl", tmp_path / "shown"
+    options = {"input": annotated, "media_root": clips, "out": out, "seed": 3}
+    assert run(task, **options, render=shown, render_format="gif") == 0
+    assert f"{out}: 6 rows" in capsys.readouterr().out
+    rows = read_examples(out)
+    assert all(check_answer(r.kind, r.answer, r.options) is None for r in rows)
+    assert quarantine(out) == []
+    files = sorted(shown.iterdir())
+    assert [f.suffix for f in files] == [".gif"] * 6
+    with Image.open(files[0]) as image:
+        assert image.n_frames >= 20  # black ones are one
+    before = out.read_bytes()
+    assert run(task, **options) == 0
+    assert out.read_bytes() == before
+    assert sorted(p.name for p in out.parent.iterdir()) == ["rows.jsonl", "rows.quarantine.jsonl"]
+
+
+def test_splits_go_to_files_of_their_own(annotated: Path, clips: Path, tmp_path: Path) -> None:
+    out, shown = tmp_path / "a.jsonl", tmp_path / "shown"
+    options = {"input": annotated, "media_root": clips, "out": out, "test_fraction": 0.5}
+    assert run("jigsaw", **options, render=shown) == 0
+    train, test = read_examples(out), read_examples(tmp_path / "a.test.jsonl")
+    assert len(train) + len(test) == 6 == len([*shown.glob("*.mp4")])
+    assert {r.split for r in train} == {"train"}
+    assert {r.split for r in test} == {"test"}
+
+
+def test_raw_clips_need_a_teacher_only_where_words_are_asked_for(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task in ("dark-event", "mix-vid"):
+        assert run(task, input=clips, out=tmp_path / "a.jsonl") == 2
+        assert "give --teacher URL" in capsys.readouterr().err
+    assert not (tmp_path / "a.jsonl").exists()
+    for task in ("jigsaw", "reversed", "removed", "needles"):
+        out = tmp_path / f"{task}.jsonl"
+        assert run(task, input=clips, out=out) == 0
+        assert len(read_examples(out)) == (12 if task == "reversed" else 6)
+
+
+def test_nothing_built_is_a_failure(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.jsonl"
+    assert run("removed", input=clips, out=out, gap=60) == 1
+    assert len(quarantine(out)) == 6
+
+
+# ------------------------------------------------------------------ raw, taught
+
+
+def taught(server: Any, **more: Any) -> dict[str, Any]:
+    return {"teacher": getattr(server, "url", server), "model": "m", **more}
+
+
+def test_hidden_events_of_raw_clips(serve: Serve, clips: Path, tmp_path: Path, see: See) -> None:
+    """Captions and inferability from a teacher: nothing < context < event."""
+    pytest.importorskip("scenedetect", reason="PySceneDetect: pip install 'kinograd[proxy]'")
+    server = serve(teacher)
+    out = tmp_path / "dark.jsonl"
+    options = {"input": clips, "out": out, "longest": 3, "setting": "samples=2"}
+    assert run("dark-event", **options, **taught(server)) == 0
+    rows = {r.extra["of"]: r for r in read_examples(out)}
+    assert sorted(rows) == [f"{n}.mp4" for n in ("blue", "green", "red", "yellow")]
+    for name, row in rows.items():
+        assert row.answer == f"The white bar wanders down the {name[:-4]} picture."
+        scores = row.extra["scores"]
+        assert scores["nothing"] < scores["context"] < scores["event"] == 1.0
+        assert not see(row.media[0]).frames.any(axis=(1, 2, 3)).all()
+    why = {q["id"].split(".")[0]: q for q in quarantine(out)}
+    assert why["purple"]["detail"].startswith("the event need not be inferred: nothing 0.")
+    assert why["cyan"]["detail"].startswith("the context does not help: nothing 0.00, context 0.00")
+    asked = len(server.bodies)
+    before = out.read_bytes()
+    assert run("dark-event", **options, **taught(server)) == 0  # all is in the journal
+    assert (len(server.bodies), out.read_bytes()) == (asked, before)
+    assert run("dark-event", **options, **taught(server), margin=0.9) == 1  # selects anew
+    assert len(server.bodies) == asked
+
+
+def test_mixed_raw_clips(serve: Serve, clips: Path, tmp_path: Path) -> None:
+    server = serve(teacher)
+    out = tmp_path / "mix.jsonl"
+    options = {"input": clips, "out": out, "setting": "samples=1"}
+    assert run("mix-vid", **options, **taught(server)) == 0
+    rows = read_examples(out)
+    assert len(rows) == 4
+    for row in rows:
+        name = row.extra["of"].removesuffix(".mp4")
+        assert row.kind is Kind.MIX_VID
+        assert row.question.endswith(f"Question: What does the {name} bar do?")
+        assert row.answer == f"It wanders down the {name} picture."
+        assert media_from_json(row.extra["sources"][0]).cut.paths == (f"{name}.mp4",)
+    gone = {q["id"].split(".")[0]: q for q in quarantine(out)}
+    assert gone["green"]["reason"] == "teacher"
+    assert gone["green"]["detail"].startswith("no question and answer in JSON")
+    assert gone["blue"]["reason"] == "filtered"
+    assert gone["blue"]["detail"].startswith("ambiguous: about the other clip it said 'It wanders")
+
+
+def test_a_teacher_that_dies_is_resumed_to_the_same_bytes(
+    serve: Serve, annotated: Path, clips: Path, tmp_path: Path
+) -> None:
+    once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
+    options = {"input": annotated, "media_root": clips, "setting": "samples=1"}
+    whole = serve(teacher)
+    assert run("mix-vid", **options, out=once, **taught(whole)) == 0
+
+    def mortal(body: dict[str, Any]) -> str:
+        if len(dying.bodies) > 3:
+            dying.fault_rate = 1.0
+        return teacher(body)
+
+    dying = serve(mortal, faults=("503",))
+    settings = options | {"setting": "samples=1"}
+    words = ["data", "proxy", "mix-vid", "--setting", "teacher.max_retries=0"]
+    words += ["--setting", "teacher.give_up_after=1", "--setting", "teacher.max_concurrency=1"]
+    for name, value in (settings | taught(dying) | {"out": twice}).items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    assert cli.main(words) == 1
+    assert not twice.exists()
+    alive = serve(teacher)
+    assert run("mix-vid", **options, out=twice, **taught(alive)) == 0
+    assert twice.read_bytes() == once.read_bytes()
+    assert len(alive.bodies) < len(whole.bodies)
+
+
+@pytest.fixture
+def see(every_frame: See) -> See:
+    return every_frame
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "proxy", "jigsaw", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"--{name}" in shown for name in ("pieces", "gap", "form", "test-fraction"))
+    assert "--teacher" not in shown
