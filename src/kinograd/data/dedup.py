@@ -11,10 +11,8 @@ Two rows are duplicates if their questions and options agree after normalisation
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from kinograd.data.journal import Journal, resumable
 from kinograd.data.leak import normalised
 from kinograd.data.outcome import Outcome, write_outcome
 from kinograd.data.rows import Reason, Rejected
+from kinograd.data.seen import Seen, digest
 from kinograd.rewards.rubric import bare
 from kinograd.types import Example
 from kinograd.video.cut import media_to_json
@@ -35,28 +34,6 @@ BYTES = FRAMES * 3 * GRID * GRID // 8
 MOST_DIFFERENT = 0.25
 _STEP = 2.0  # brightness steps below this are the codec's
 _CELL = 8  # pixels; frames are decoded at about 9 x 9 cells
-
-
-class Seen:
-    """Keys and where each was first met, in a temporary file that deletes itself."""
-
-    def __init__(self) -> None:
-        self._table = sqlite3.connect("", isolation_level=None)
-        self._table.execute("create table seen (key integer primary key, place text)")
-        self._table.execute("begin")
-
-    def first(self, key: str, place: str) -> str | None:
-        """Where ``key`` was met before; None if here for the first time."""
-        try:
-            self._table.execute("insert into seen values (?, ?)", (_hash(key), place))
-        except sqlite3.IntegrityError:
-            return self.find(key)
-        return None
-
-    def find(self, key: str) -> str | None:
-        """Where ``key`` was first met; None if nowhere."""
-        found = self._table.execute("select place from seen where key = ?", (_hash(key),))
-        return next((place for (place,) in found), None)
 
 
 def question_key(example: Example) -> str:
@@ -155,7 +132,7 @@ class Unique:
             return f"the same question about the same clip as {first}"
         if not hashes:
             return None
-        key = _hash(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(hashes)}")
+        key = digest(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(hashes)}")
         mine = bytes.fromhex("".join(hashes))
         places, others = self._alike.setdefault(key, ([], bytearray()))
         if (place := alike_media(mine, others)) is not None:
@@ -215,9 +192,3 @@ def dedup(
 
 def _no_hashes() -> Callable[[Example], dict[str, Any]]:
     return lambda _: {"hashes": []}
-
-
-def _hash(key: str) -> int:
-    """A signed 64-bit integer, which SQLite's keys are."""
-    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)

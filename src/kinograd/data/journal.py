@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from kinograd.data.mapper import close, map_rows
 from kinograd.data.rows import Rejected
+from kinograd.data.seen import Seen
 from kinograd.records import RecordFile
 from kinograd.types import DataError, UsageError
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 class Journal:
-    """Records by id on disk; in memory only where each lies (about 100 bytes per record).
+    """Records by id on disk, and where each lies in a temporary file: nothing grows in memory.
 
     A record appended again under the same id replaces the first. Not for several processes.
 
@@ -40,7 +41,7 @@ class Journal:
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
         self._file = RecordFile(path)
-        self._places: dict[int, int] = {}
+        self._places = Seen()
         self._reader = path.open("rb")
         if path.stat().st_size == 0:
             self._file.append({"digest": digest})
@@ -52,7 +53,7 @@ class Journal:
             )
         place = self._reader.tell()
         for line in iter(self._reader.readline, b""):
-            self._places[_hash(_parsed(line, path, place)["id"])] = place
+            self._places.put(_parsed(line, path, place)["id"], str(place))
             place += len(line)
         self._end = path.stat().st_size
 
@@ -68,21 +69,23 @@ class Journal:
 
     def done(self, id: str) -> dict[str, Any] | None:
         """The record of ``id``; None if it has none yet."""
-        place = self._places.get(_hash(id))
+        place = self._places.find(id)
         if place is None:
             return None
-        self._reader.seek(place)
-        line = _parsed(self._reader.readline(), self.path, place)
+        self._reader.seek(int(place))
+        line = _parsed(self._reader.readline(), self.path, int(place))
         return line["record"] if line["id"] == id else None
 
     def append(self, id: str, record: Mapping[str, Any]) -> None:
         """Keep ``record`` under ``id``; safe against a kill when this returns."""
         self._file.append({"id": id, "record": record})
-        self._places[_hash(id)], self._end = self._end, self.path.stat().st_size
+        self._places.put(id, str(self._end))
+        self._end = self.path.stat().st_size
 
     def close(self) -> None:
         self._file.close()
         self._reader.close()
+        self._places.close()
 
     def remove(self) -> None:
         """Delete the file: the final files are written."""
@@ -148,10 +151,6 @@ def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     return digest.hexdigest()
-
-
-def _hash(id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
 
 
 def _parsed(line: bytes, path: Path, place: int) -> dict[str, Any]:

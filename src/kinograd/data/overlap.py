@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.dedup import Hasher, Seen, alike_media, media_key, question_key
+from kinograd.data.dedup import Hasher, alike_media, media_key, question_key
 from kinograd.data.journal import Journal, resumable
 from kinograd.data.rows import Rejected
+from kinograd.data.seen import Seen
 from kinograd.types import Example
 
 _BLOCK = 64 << 10

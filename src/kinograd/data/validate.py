@@ -18,24 +18,24 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.dedup import Seen, media_key, question_key
+from kinograd.data.dedup import media_key, question_key
 from kinograd.data.journal import Journal, resumable
 from kinograd.data.jsonl import (
     MAX_LINE_BYTES,
     example_from_json,
     example_to_json,
     parse_line,
-    write_examples,
 )
 from kinograd.data.leak import find_leak
 from kinograd.data.rows import Reason, Rejected
+from kinograd.data.seen import Seen
 from kinograd.records import sync, write_atomically
 from kinograd.rewards.choice import option_texts, read_choice
 from kinograd.rewards.rubric import bare, check_answer
@@ -227,27 +227,20 @@ def validate(
     out.mkdir(parents=True, exist_ok=True)
     counts = _Counts()
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
-    partial_quarantine = out / ".quarantine.jsonl.tmp"
-    with ExitStack() as stack:
-        quarantine = stack.enter_context(partial_quarantine.open("w", encoding="utf-8"))
-
-        def valid() -> Iterator[Example]:
-            seen = (Seen(), Seen())
-            for where, row, record in results:
-                advance()
-                rejected = _judged(where, row, record, *seen)
-                counts.add(row, rejected)
-                if rejected is None:
-                    assert isinstance(row, Example)
-                    yield row
-                else:
-                    original = None if isinstance(row, Rejected) else example_to_json(row)
-                    line = rejected.to_json() | {"row": original}
-                    quarantine.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-        write_examples(out / "valid.jsonl", valid())
-    sync(partial_quarantine)
-    partial_quarantine.replace(out / "quarantine.jsonl")
+    seen = Seen(), Seen()
+    with (
+        _whole(out / "quarantine.jsonl") as quarantine,
+        _whole(out / "valid.jsonl") as valid,
+    ):
+        for where, row, record in results:
+            advance()
+            rejected = _judged(where, row, record, *seen)
+            counts.add(row, rejected)
+            line = None if isinstance(row, Rejected) else example_to_json(row)
+            if rejected is not None:
+                line = rejected.to_json() | {"row": line}
+            stream = valid if rejected is None else quarantine
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     report = counts.report() | {
         "media_root": checks.media_root,
         "decoded": checks.media_root is not None and checks.decode,
@@ -256,6 +249,16 @@ def validate(
     write_atomically(out / "report.json", text.encode())
     journal.remove()
     return report
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """A text file that appears whole or not at all; a killed writer's part is written anew."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        yield stream
+    sync(temporary)
+    temporary.replace(path)
 
 
 def _judged(

@@ -232,8 +232,8 @@ def _unique_ids(
     rows: Iterable[tuple[str, Example | Rejected]],
 ) -> Iterator[tuple[str, Example | Rejected]]:
     """Rows of which the second with an id is rejected."""
-    from kinograd.data.dedup import Seen
     from kinograd.data.rows import Reason, Rejected
+    from kinograd.data.seen import Seen
 
     ids = Seen()
     for where, row in rows:
