@@ -130,3 +130,33 @@ def test_a_teacher_that_dies_half_way(
     assert told[1]["detail"] == "wrong: the best reward 0 is not above 0.6"
     shown = capsys.readouterr().out
     assert f"{ROWS // 5} left out: wrong" in shown
+
+
+def test_bad_rows_do_not_stop_the_others(
+    command: Callable[[str, str], list[str]], tmp_path: Path
+) -> None:
+    with (tmp_path / "in.jsonl").open("a") as stream:
+        stream.write("{torn\n")
+    with serving() as server:
+        assert main(command(server.url, "out.jsonl")) == 0
+    told = records.read(tmp_path / "out.quarantine.jsonl")
+    assert (told[-1]["where"], told[-1]["reason"]) == (f"{tmp_path / 'in.jsonl'}:41", "json")
+    assert len(read_examples(tmp_path / "out.jsonl")) == ROWS * 4 // 5
+
+
+def test_rows_of_video_r1_are_annotated_as_they_are(
+    command: Callable[[str, str], list[str]], theatre: Path, tmp_path: Path
+) -> None:
+    (medium,) = read_examples(theatre / "train.jsonl")[0].media
+    row = {"problem_id": 7, "problem": "Is it 7?", "data_type": "video", "data_source": "s"}
+    row |= {"problem_type": "numerical", "options": [], "process": ""}
+    row |= {"solution": "<answer>7</answer>", "path": f"./{medium.cut.paths[0]}"}
+    with serving() as server:
+        words = command(server.url, "out.jsonl")
+        (tmp_path / "v.json").write_text(json.dumps([row]))
+        words[2] = str(tmp_path / "v.json")
+        assert main(words) == 0
+        images = [p for p in server.bodies[0]["messages"][0]["content"] if p["type"] != "text"]
+    assert len(images) == 4
+    (found,) = read_examples(tmp_path / "out.jsonl")
+    assert (found.answer, found.rationale) == ("7", "Row 7.")

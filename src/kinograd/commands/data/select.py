@@ -38,6 +38,7 @@ def filter(
     spread: Annotated[
         Literal["std", "variance"], typer.Option(help="How spread is measured.")
     ] = "std",
+    format: Annotated[str, typer.Option(help="Format of the rows.")] = "auto",
 ) -> None:
     """Have a policy answer every row several times; keep the rows that it can learn from.
 
@@ -53,12 +54,13 @@ def filter(
         raise UsageError("data filter takes one file: give --input FILE")
     sampling = loaded.eval.sampling.model_copy(update={"temperature": temperature})
     rule = Rule(drop_right, drop_wrong, caption_spread, spread)
-    show(out, filter_file(loaded, Path(files[0]), out, samples, sampling, rule))
+    show(out, filter_file(loaded, Path(files[0]), format, out, samples, sampling, rule))
 
 
 def filter_file(
     recipe: EvalRecipe,
     source: Path,
+    format: str,
     out: Path,
     samples: int,
     sampling: SamplingConfig,
@@ -66,8 +68,8 @@ def filter_file(
 ) -> Outcome:
     """Filter one file by the answers of the recipe's model."""
     from kinograd.data.filter import filter_rows
+    from kinograd.data.formats import read_any
     from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.jsonl import iter_examples as read_any
     from kinograd.eval.sampling import sample_groups
     from kinograd.judge import build_judges
     from kinograd.models.load import load
@@ -79,7 +81,7 @@ def filter_file(
     from kinograd.video.cache import ClipStore
 
     judges = build_judges(recipe.judges)
-    rows = partial(read_any, source)
+    rows = partial(read_any, source, format)
     kinds = {row.kind for row in rows() if isinstance(row, Example)}
     check_routing(kinds, recipe.reward, judges)
     model = load(recipe.model)

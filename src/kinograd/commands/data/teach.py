@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def annotate(
-    examples: Annotated[Path, typer.Argument(help="Rows to annotate.")],
+    examples: Annotated[Path, typer.Argument(help="Rows, in any format of data import.")],
     out: Annotated[Path, typer.Argument(help="JSONL file of the rows with a rationale.")],
     teacher: Annotated[str, typer.Option(metavar="URL[,URL]", help="Its base URLs.")],
     model: Annotated[str, typer.Option(help="Name of the teacher's model.")],
@@ -27,6 +27,7 @@ def annotate(
     samples: Annotated[int, typer.Option(min=1, help="Replies per row.")] = 1,
     agree: Annotated[float, typer.Option(help="Share of them that must be right.")] = 0.5,
     threshold: Annotated[float, typer.Option(help="Right is an accuracy above this.")] = 0.6,
+    format: Annotated[str, typer.Option(help="Format of the rows.")] = "auto",
 ) -> None:
     """Have a teacher write rationales; keep those whose answer verifies.
 
@@ -37,8 +38,8 @@ def annotate(
     from kinograd.config.teacher import AnnotateConfig
     from kinograd.data.annotate import annotate as work
     from kinograd.data.annotate import asked_of
+    from kinograd.data.formats import read_any
     from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.jsonl import iter_examples as read_any
     from kinograd.data.teacher import Teacher
     from kinograd.judge import build_judges
     from kinograd.video.cache import ClipStore
@@ -57,7 +58,7 @@ def annotate(
         Journal(out.with_name(f"{out.name}.journal"), digest_of([], asked_of(config))) as journal,
     ):
         outcome = work(
-            lambda: read_any(examples),
+            lambda: read_any(examples, format),
             str(examples),
             out,
             config,
