@@ -28,6 +28,9 @@ def common(
         Path | None, typer.Option(help="Folder under which media lie; of raw clips, theirs.")
     ] = None,
     format: Annotated[str, typer.Option(help="Format of the data file.")] = "auto",
+    layout: Annotated[
+        str | None, typer.Option(help="Where media of annotations lie, {subset}/{id}.mp4.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="What is drawn follows from it.")] = 0,
     test_fraction: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of source files held out.")
@@ -108,6 +111,7 @@ def _run(
     out: Path,
     media_root: Path | None,
     format: str,
+    layout: str | None,
     seed: int,
     test_fraction: float | None,
     workers: int,
@@ -119,9 +123,9 @@ def _run(
     from kinograd.data.journal import Journal, digest_of
     from kinograd.data.proxy.produce import Plan, produce
 
-    root = media_root or (input if input.is_dir() else Path("."))
+    root = media_root or (input if _is_raw(input) else Path("."))
     plan = Plan(task, options, str(root), seed, test_fraction, workers, backend)
-    if input.is_dir() and not teaching.get("teacher") and task in ("dark-event", "mix-vid"):
+    if _is_raw(input) and not teaching.get("teacher") and task in ("dark-event", "mix-vid"):
         raise UsageError(
             f"raw clips have no events or questions for {task}: give --teacher URL --model NAME, "
             "or a data file that holds them"
@@ -130,7 +134,7 @@ def _run(
         asking = _asking(plan, out, stack, **teaching) if teaching.get("teacher") else None
         shots = Journal(out.with_name(f"{out.name}.shots.journal"), digest_of([], {"shots": 1}))
         stack.callback(shots.close)
-        rows = list(produce(_read(input, root, format), str(input), plan, shots, asking))
+        rows = list(produce(_read(input, root, format, layout), str(input), plan, shots, asking))
         files = _write(out, rows)
         if render is not None:
             from kinograd.commands.data.look import write_clips
@@ -149,11 +153,16 @@ def _run(
         raise KinogradError(f"no row could be built; {out} is empty, the reasons stand above")
 
 
-def _read(input: Path, root: Path, format: str) -> Iterator[Found]:
-    from kinograd.data.jsonl import iter_examples
+def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
+    from kinograd.data.formats import read_any
     from kinograd.data.proxy.film import raw_clips
 
-    return raw_clips(input, root) if input.is_dir() else iter_examples(input)
+    return raw_clips(input, root) if _is_raw(input) else read_any(input, format, layout)
+
+
+def _is_raw(input: Path) -> bool:
+    """Whether the input is a folder of clips, not of shards."""
+    return input.is_dir() and not (input / "manifest.json").exists()
 
 
 def _asking(

@@ -39,6 +39,7 @@ OTHER = (
     "about, write NONE and nothing else."
 )
 _PLACEHOLDER = re.compile(r"\s*<(?:video|image)>\s*")
+_UNFIT = {Kind.CAPTION, Kind.DARK_EVENT, Kind.MIX_VID}  # cannot be asked about one of two
 _RULED = {Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.OCR, Kind.REGRESSION}
 
 
@@ -53,8 +54,8 @@ def build(films: Sequence[Film], options: MixVid, seed: int = 0) -> Iterator[Exa
 
 def _row(film: Film, other: Film, options: MixVid, seed: int) -> Example | Rejected:
     asked = film.example
-    if asked.kind in (Kind.CAPTION, Kind.DARK_EVENT, Kind.MIX_VID):
-        return film.refuse(f"kind {asked.kind} cannot be asked about one of two", Reason.KIND)
+    if options.fresh or asked.kind in _UNFIT:
+        asked = replace(asked, question="", answer="", options=())
     rng = film.rng("mix_vid", seed)
     leads = bool(rng.integers(2)) if options.target == "random" else options.target == "first"
     turns = _turns((film, other) if leads else (other, film), options, rng)

@@ -62,6 +62,9 @@ class MixVid(_Checked):
     strict: Annotated[
         bool, "The other clip must give no answer at all, instead of not the same one."
     ] = True
+    fresh: Annotated[bool, "Have the teacher write the question even where the row has one."] = (
+        False
+    )
     same: Annotated[float, "Likeness from which two answers count as the same."] = 0.5
 
 

@@ -203,9 +203,18 @@ def test_no_clip_is_mixed_with_itself(films: list[Film]) -> None:
     assert len(refused("mix-vid", twins)) == 2
 
 
-def test_captions_are_not_asked_about_one_of_two(films: list[Film]) -> None:
-    films = [replace(f, example=replace(f.example, kind=Kind.CAPTION)) for f in films]
-    assert {r.reason for r in refused("mix-vid", films)} == {Reason.KIND}
+def test_captions_are_no_questions_about_one_of_two(films: list[Film]) -> None:
+    captions = [replace(f, example=replace(f.example, kind=Kind.CAPTION)) for f in films]
+    assert {(r.question, r.answer) for r in made("mix-vid", captions)} == {("", "")}
+    assert made("mix-vid", films, fresh=True) == made("mix-vid", captions)
+
+
+def test_a_question_with_a_rule_keeps_it(films: list[Film]) -> None:
+    choice = replace(
+        films[0].example, kind=Kind.MULTIPLE_CHOICE, answer="B", options=("A. up", "B. down")
+    )
+    row = made("mix-vid", [replace(films[0], example=choice), films[1]])[0]
+    assert (row.kind, row.answer, row.options) == (choice.kind, "B", choice.options)
 
 
 # ----------------------------------------------------------------- what is drawn

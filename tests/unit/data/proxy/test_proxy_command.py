@@ -218,3 +218,54 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert all(f"--{name}" in shown for name in ("pieces", "gap", "form", "test-fraction"))
     assert "--teacher" not in shown
+
+
+def test_published_annotations_become_hidden_events(clips: Path, tmp_path: Path) -> None:
+    """COIN's own file; its split is kept, and a video that is not there is told."""
+    label = {"id": "1", "segment": [2.0, 4.0], "label": "season the fish"}
+    database = {
+        name: {"duration": 12.0, "subset": subset, "annotation": [label]}
+        for name, subset in {"red": "training", "blue": "testing", "gone": "training"}.items()
+    }
+    source = tmp_path / "COIN.json"
+    source.write_text(json.dumps({"database": database}), encoding="utf-8")
+    out = tmp_path / "dark.jsonl"
+    options = {"input": source, "media_root": clips, "layout": "{id}.mp4", "out": out}
+    assert run("dark-event", **options) == 0
+    (row,), (held_out,) = read_examples(out), read_examples(tmp_path / "dark.test.jsonl")
+    assert row.answer == held_out.answer == "season the fish"
+    assert row.extra["event"] == [2.0, 4.0]
+    assert [q["reason"] for q in quarantine(out)] == ["missing"]
+
+
+def test_rows_without_a_reply_are_asked_again(serve: Serve, clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mix.jsonl"
+    words = ["--setting", "teacher.max_retries=0", "--setting", "teacher.give_up_after=99"]
+    words += ["--setting", "samples=1", "--input", str(clips), "--out", str(out), "--model", "m"]
+    flaky = serve(teacher, fault_rate=0.5, faults=("503",), seed=1)
+    cli.main(["data", "proxy", "mix-vid", *words, "--teacher", flaky.url])
+    gone = [q["detail"].partition(":")[0] for q in quarantine(out)]
+    assert 0 < gone.count("no reply") < 6
+    assert cli.main(["data", "proxy", "mix-vid", *words, "--teacher", serve(teacher).url]) == 0
+    assert len(read_examples(out)) == 4
+
+
+def test_a_model_may_judge_what_is_inferred(
+    serve: Serve, annotated: Path, clips: Path, tmp_path: Path
+) -> None:
+    def judge(body: dict[str, Any]) -> str:
+        labels = body["structured_outputs"]["choice"]
+        text = json.dumps(body["messages"])
+        right = "wanders down" in text
+        return labels[0] if "soup" in text else labels[-1] if right else labels[len(labels) // 2]
+
+    out = tmp_path / "dark.jsonl"
+    judged = serve(judge)
+    words = ["--input", str(annotated), "--media-root", str(clips), "--out", str(out)]
+    words += ["--teacher", serve(teacher).url, "--model", "m", "--setting", "samples=1"]
+    for setting in ("type=openai", f'urls=["{judged.url}"]', "model=j", "verdict=choice"):
+        words += ["--setting", f"judge.{setting}"]
+    assert cli.main(["data", "proxy", "dark-event", *words]) == 0
+    scores = [row.extra["scores"] for row in read_examples(out)]
+    assert scores == [{"nothing": 0.0, "context": 0.5, "event": 1.0}] * 4
+    assert len(quarantine(out)) == 2
