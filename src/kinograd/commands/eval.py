@@ -33,7 +33,7 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
 
     Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
     """
-    from kinograd.data.jsonl import read_examples
+    from kinograd.data.reading import load_examples
     from kinograd.eval.published import table as published_table
     from kinograd.eval.runner import evaluate
     from kinograd.judge import build_judges
@@ -53,7 +53,9 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     if twice := sorted({s for s in stems if stems.count(s) > 1}):
         raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
     judges = build_judges(recipe.judges)
-    sets = {Path(f).stem: read_examples([Path(f)])[: recipe.eval.limit] for f in recipe.eval.data}
+    form, limit = recipe.eval.format or recipe.data.format, recipe.eval.max_error_fraction
+    read = {Path(f).stem: load_examples([f], form, limit) for f in recipe.eval.data}
+    sets = {stem: rows[: recipe.eval.limit] for stem, (rows, _) in read.items()}
     check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
     model = load(recipe.model)
     root = recipe.eval.media_root or recipe.data.media_root
@@ -66,6 +68,8 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     ):
         reader = Reader(model, store, recipe.prompt, recipe.run.seed)
         engine = InProcessEngine(model, recipe.rollout)
+        for row in (row for _, rejected in read.values() for row in rejected):
+            folder.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
         for stem, examples in sets.items():
             figures[stem] = evaluate(
                 engine,

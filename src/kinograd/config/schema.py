@@ -46,9 +46,15 @@ class ModelConfig(Section):
     lora: LoraConfig | None = None
 
 
+_SEED = Literal["video_r1", "open_r1_video", "llava_swift", "dvd_counting", "vidbridge"]
+DataFormat = Literal["kinograd", _SEED, "coin", "kinetics", "messages", "parquet"]
+
+
 class DataConfig(Section):
     train: list[str] = []
-    """JSONL files of Examples."""
+    """Files of examples; of a sharded folder its manifest.json."""
+    format: DataFormat = "kinograd"
+    """How they read (docs/guide/data-formats.md); rows that cannot be used go to quarantine."""
     media_root: str = "."
     """Folder under which every medium must lie."""
     max_failed_fraction: Fraction = 0.05
@@ -190,6 +196,8 @@ class RunConfig(Section):
 
 class EvalConfig(Section):
     data: list[str] = []
+    format: DataFormat | None = None
+    """Null: the recipe's data.format."""
     published: str | None = None
     """Table of published figures to show beside ours, such as ``video_r1/16``."""
     media_root: str | None = None

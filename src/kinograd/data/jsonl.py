@@ -23,6 +23,7 @@ from kinograd.video.cut import media_from_json, media_to_json
 
 MAX_LINE_BYTES = 16 << 20
 """Longer lines are refused: they are other formats, or media inlined in the row."""
+TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
 
 _REQUIRED = ("id", "kind", "question", "answer", "media")
 _KEYS = (
@@ -167,22 +168,36 @@ def _numbered(path: Path) -> Iterator[tuple[int, Example]]:
         while line := stream.readline(MAX_LINE_BYTES + 1):
             number += 1
             try:
-                yield number, example_from_json(_parse(line, first=number == 1))
+                yield number, example_from_json(parse_line(line, first=number == 1))
             except DataError as error:
                 raise DataError(f"{path}:{number}: {error}") from None
 
 
-def _parse(line: bytes, first: bool) -> Any:
+def parse_line(line: bytes, first: bool) -> Any:
+    """The JSON of one line of a canonical file.
+
+    Raises:
+        DataError: without file and line, which only a reader knows.
+    """
     if len(line) > MAX_LINE_BYTES:
-        raise DataError(f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
+        raise DataError(TOO_LONG)
     if first and line.startswith(b"\xef\xbb\xbf"):
         raise DataError("starts with a byte-order mark; save the file as UTF-8 without one")
     if line.endswith(b"\r\n"):
         raise DataError("ends with CRLF; convert the file's line ends to LF")
     if not line.strip():
         raise DataError("the line is empty")
+    return parse_json(line)
+
+
+def parse_json(data: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN, no infinite numbers, no key twice, no half characters.
+
+    Raises:
+        DataError: what breaks this.
+    """
     try:
-        text = line.decode("utf-8")
+        text = data.decode("utf-8")
         row = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite
         )

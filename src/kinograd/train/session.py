@@ -16,7 +16,7 @@ import torch
 
 from kinograd import records
 from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
-from kinograd.data.jsonl import read_examples
+from kinograd.data.reading import load_examples
 from kinograd.eval.runner import evaluate
 from kinograd.judge import GuardedJudge, build_judges, require_canaries
 from kinograd.keys import derive_seed
@@ -200,10 +200,14 @@ def open_session(
             "the loops run in one process for now: start the command without torchrun or "
             "accelerate launch (the learner itself can be sharded, see train/parallel.py)"
         )
-    examples = read_examples([Path(p) for p in recipe.data.train])
+    data, asked = recipe.data, recipe.eval
+    examples, rejected = load_examples(data.train, data.format, data.max_failed_fraction)
     if not examples:
         raise UsageError(f"data.train: no examples in {', '.join(recipe.data.train) or '[]'}")
-    held_out = read_examples([Path(p) for p in recipe.eval.data])[: recipe.eval.limit]
+    held_out, unasked = load_examples(
+        asked.data, asked.format or data.format, asked.max_error_fraction
+    )
+    held_out = held_out[: asked.limit]
     judges = build_judges(recipe.judges)
     graded = [*examples, *held_out] if isinstance(recipe, RlRecipe) else held_out
     check_routing({e.kind for e in graded}, recipe.reward, judges)
@@ -213,6 +217,8 @@ def open_session(
     check_learner(model)
     digests = input_digests([*recipe.data.train, *recipe.eval.data], model.path)
     run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
+    for row in [*rejected, *unasked]:
+        run.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
     reader = _reader(recipe, model, recipe.data.media_root)
     elsewhere = recipe.eval.media_root
     session = Session(

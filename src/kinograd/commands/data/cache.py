@@ -11,7 +11,6 @@ from kinograd.types import KinogradError, UsageError
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.types import Example
     from kinograd.video.disk import DiskCache
 
 app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
@@ -42,6 +41,7 @@ def warm(
     backend: Annotated[str, typer.Option(help="Where they run: local or ray.")] = "local",
 ) -> None:
     """Decode every clip of a recipe's data ahead of the run."""
+    from kinograd.data.reading import load_examples
     from kinograd.data.warm import warm as fill_from_many
     from kinograd.progress import progress
     from kinograd.video.cache import ClipStore
@@ -52,8 +52,8 @@ def warm(
     if workers is not None:
         config = config.model_copy(update={"workers": workers})
     total_failed = 0
-    for media_root, files in _sources(resolved):
-        media = [m for e in _examples(files) for m in e.media]
+    for media_root, files, form in _sources(resolved):
+        media = [m for e in load_examples(files, form)[0] for m in e.media]
         distinct = len(set(media))
         grid = size_factor(resolved)
         with progress(distinct, "warming") as bar:
@@ -84,19 +84,14 @@ def _cache(config: VideoConfig) -> tuple[DiskCache, VideoConfig]:
     return found, config
 
 
-def _sources(recipe: Any) -> list[tuple[str, list[str]]]:
-    """(media root, data files) of training and of evaluation."""
+def _sources(recipe: Any) -> list[tuple[str, list[str], str]]:
+    """(media root, data files, their format) of training and of evaluation."""
+    data, asked = recipe.data, recipe.eval
     groups = [
-        (recipe.data.media_root, recipe.data.train),
-        (recipe.eval.media_root or recipe.data.media_root, recipe.eval.data),
+        (data.media_root, data.train, data.format),
+        (asked.media_root or data.media_root, asked.data, asked.format or data.format),
     ]
-    return [(root, list(files)) for root, files in groups if files]
-
-
-def _examples(files: list[str]) -> list[Example]:
-    from kinograd.data.jsonl import read_examples
-
-    return read_examples(files)
+    return [(root, list(files), form) for root, files, form in groups if files]
 
 
 def size_factor(recipe: Any) -> int:
