@@ -72,9 +72,10 @@ def shots(path: str, config: VideoConfig, media_root: str | Path) -> list[Event]
             AdaptiveDetector,
             FrameTimecode,
         )
-    except ImportError:
+    except ImportError as error:
         raise UsageError(
-            "finding the shots of raw clips needs PySceneDetect: pip install 'kinograd[proxy]'"
+            "finding the shots of raw clips needs PySceneDetect: pip install 'kinograd[proxy]'; "
+            f"its OpenCV needs, on Debian, apt-get install libgl1 libglib2.0-0 ({error})"
         ) from None
     with open_reader(path, config, media_root) as reader:
         index = reader.index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,11 @@ def test_long_shots_are_divided() -> None:
     found = divided([Event(0.0, 4.0), Event(4.0, 14.0)], 4.0)
     assert [e.start for e in found] == pytest.approx([0.0, 4.0, 4 + 10 / 3, 4 + 20 / 3])
     assert found[-1].end == 14.0
+
+
+def test_without_pyscenedetect_the_remedy_is_named(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    with pytest.raises(UsageError, match=r"pip install 'kinograd\[proxy\]'"):
+        shots("red.mp4", VideoConfig(), clips)
