@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinograd import cli, records
+from kinograd.config.video import VideoConfig
+from kinograd.data.formats import FORMATS
+from kinograd.data.jsonl import read_examples
+from kinograd.types import Cut, Example, Media, MediaType
+from kinograd.video.render import render
 
-DEBUG = Path(__file__).resolve().parents[2] / "recipes" / "debug"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+DEBUG = RECIPES / "debug"
+TWINS = sorted(p.relative_to(DEBUG).as_posix() for p in DEBUG.glob("*/*.yaml"))
+FOREIGN = {  # file: its format, and the split of the world that it holds
+    "video_r1.json": ("video_r1", "choices"),
+    "eval_mvbench.json": ("video_r1", "choices"),
+    "open_r1_video.jsonl": ("open_r1_video", "choices"),
+    "longvideobench.jsonl": ("open_r1_video", "choices"),
+    "dvd_counting.jsonl": ("dvd_counting", "counts"),
+    "test_dvd.jsonl": ("dvd_counting", "counts"),
+    "vidbridge.jsonl": ("vidbridge", "bridge"),
+    "dark_event_infer.jsonl": ("vidbridge", "bridge"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +38,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert cli.main(["demo", str(DEBUG / "demo.yaml"), "theatre.workers=1"]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def foreign(home: Path) -> Path:
+    """``home`` with the debug world in the formats of the published systems."""
+    world, folder = home / "runs/debug/world", home / "runs/debug/foreign"
+    folder.mkdir()
+    for name, (form, split) in FOREIGN.items():
+        rows = [filmed(e, world) for e in read_examples(world / f"{split}.jsonl")]
+        assert FORMATS[form].write(folder / name, rows).left_out == ()
+    return home
+
+
+def filmed(example: Example, world: Path) -> Example:
+    """The example with its cut as a file, which is all that other formats know."""
+    (medium,) = example.media
+    if medium.cut == Cut.whole(medium.cut.paths[0]):
+        return example
+    path = f"clips/{example.id}.mp4"
+    render(medium, world / path, VideoConfig(), world)
+    return replace(example, media=(Media(MediaType.VIDEO, Cut.whole(path)),))
 
 
 def test_the_demo(home: Path) -> None:
@@ -52,6 +91,39 @@ def test_each_verb(
         assert (home / "runs/debug" / name / file).stat().st_size > 0
     metrics = records.read(home / "runs/debug" / name / "metrics.jsonl")
     assert all("nonfinite" not in row for row in metrics)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_each_published_recipe_by_its_twin(
+    foreign: Path, twin: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(foreign)
+    verb = twin.split("/")[0]
+    assert cli.main([verb, str(RECIPES / twin), str(DEBUG / twin)]) == 0
+    run = foreign / "runs/debug" / twin.removesuffix(".yaml")
+    if verb == "eval":
+        (answers,) = (run / "eval").glob("*.jsonl")
+        assert [row["error"] for row in records.read(answers)] == 8 * [None]
+        assert "beside " in capsys.readouterr().out
+    else:
+        assert (run / "checkpoints/step-2/model/config.json").is_file()
+        assert [row["step"] for row in records.read(run / "metrics.jsonl")] == [1, 2]
+        assert records.read(run / "quarantine.jsonl") == []
+
+
+def test_direct_answers_and_a_clip_that_is_not_there(
+    foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(foreign)
+    rows = json.loads((foreign / "runs/debug/foreign/eval_mvbench.json").read_text())
+    rows[3]["path"] = "./clips/gone.mp4"
+    Path("runs/debug/foreign/eval_damaged.json").write_text(json.dumps(rows))
+    changed = ["prompt.mode=direct", "run.dir=runs/debug/direct", "eval.max_error_fraction=0.2"]
+    changed.append("eval.data=[runs/debug/foreign/eval_damaged.json]")
+    recipes = [str(f / "eval/video_r1_16.yaml") for f in (RECIPES, DEBUG)]
+    assert cli.main(["eval", *recipes, *changed]) == 0
+    found = records.read(Path("runs/debug/direct/eval/eval_damaged.jsonl"))
+    assert [row["error"] is None for row in found] == [i != 3 for i in range(8)]
 
 
 def test_every_debug_recipe_is_run_here() -> None:

@@ -13,6 +13,7 @@ from kinograd.config.schema import DemoRecipe
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 OVERLAYS = {"demo/one_gpu.yaml": "demo/demo.yaml"}  # laid over another recipe
 FILES = sorted(p.relative_to(RECIPES).as_posix() for p in RECIPES.rglob("*.yaml"))
+OVERLAYS |= {f"debug/{name}": name for name in FILES if f"debug/{name}" in FILES}  # twins
 
 
 def test_there_are_recipes() -> None:
