@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.build import compose, film
 from kinograd.data.theatre.families import FAMILIES
 from kinograd.data.theatre.film import write_mp4

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kinograd.config.schema import ModelConfig, PromptConfig, TheatreConfig, VideoConfig
+from kinograd.config.schema import ModelConfig, PromptConfig, VideoConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.jsonl import read_examples
 from kinograd.data.sampler import batch_indices
 from kinograd.data.theatre.build import build

@@ -186,7 +186,7 @@ FIRST_FAMILIES = ["order", "first", "turn", "swap", "colour"]
 @pytest.fixture(scope="session")
 def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A media root with 24 clips in train.jsonl and 10 in held_out.jsonl."""
-    from kinograd.config.schema import TheatreConfig
+    from kinograd.config.theatre import TheatreConfig
     from kinograd.data.theatre.build import build
 
     folder = tmp_path_factory.mktemp("theatre") / "world"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kinograd import cli
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.build import build
 from kinograd.models.tiny import make_tiny
 

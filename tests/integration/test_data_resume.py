@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.build import build
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kinograd.commands.data import app
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.mapper import map_rows
 from kinograd.data.theatre.build import build
 from kinograd.types import KinogradError

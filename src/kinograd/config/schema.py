@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.section import Fraction, Positive, Section
+from kinograd.config.theatre import DemoControl, TheatreConfig, TinyModelConfig
 from kinograd.config.video import VideoConfig
 
 # ---------------------------------------------------------------- model, data
@@ -272,98 +273,6 @@ class EvalRecipe(_Recipe):
     reward: RewardConfig = RewardConfig()
     judges: dict[str, JudgeConfig] = {}
     rollout: RolloutConfig = InProcess()
-
-
-class TheatreSplit(Section):
-    rows: Positive
-    families: list[str] | None = None
-    """Null: the theatre's families."""
-    rationale_fraction: Fraction = 1.0
-    """Share of rows with a worked rationale; the others are terse."""
-    terse: bool = True
-    """The other rows say "looks like X"; false: they have no rationale at all."""
-
-
-class TheatreConfig(Section):
-    """The synthetic world: how many clips of which families, per split, and how hard."""
-
-    families: list[str] = ["order", "first", "turn", "swap", "colour"]
-    """In equal shares, by turns."""
-    splits: dict[str, Positive | TheatreSplit]
-    """Rows by split; no scene is in two splits."""
-    size: Annotated[int, Field(ge=28, multiple_of=2)] = 56
-    """Height and width in pixels."""
-    frames: Annotated[int, Field(ge=16, multiple_of=4)] = 16
-    events: tuple[Positive, Positive] = (3, 5)
-    """Least and most events of a clip."""
-    event_frames: Annotated[int, Field(ge=1)] = 2
-    """How long a flash lasts; 2 is one temporal patch."""
-    distractors: int = Field(default=0, ge=0)
-    """Grey things that stand around and mean nothing."""
-    occluders: int = Field(default=0, ge=0)
-    """Grey bars that wander in front of the scene."""
-    noise: float = Field(default=0.0, ge=0)
-    """Standard deviation of pixel noise, on the 0..255 scale."""
-    texture: float = Field(default=0.0, ge=0)
-    """Amplitude of each clip's own background pattern, on the 0..255 scale."""
-    paraphrase: bool = False
-    """Several wordings of each question."""
-    rules: bool = False
-    """Questions about a hidden state say what each colour does; else it has to be learned."""
-    multiple_choice: bool = False
-    """Lettered options, in a fixed order, where a family has a small set of answers."""
-    seed: int = 0
-    workers: Positive = 2
-
-    @model_validator(mode="after")
-    def _fits(self) -> TheatreConfig:
-        slots = self.frames // self.event_frames
-        if slots < 4:
-            raise ValueError(f"theatre.event_frames must be at most a quarter of {self.frames}")
-        if not 2 <= self.events[0] <= self.events[1] <= min(6, slots):
-            raise ValueError(
-                f"theatre.events must rise from at least 2 to at most {min(6, slots)} (six "
-                f"colours, {slots} times in {self.frames} frames), not {self.events}"
-            )
-        return self
-
-
-class TinyModelConfig(Section):
-    size: str = "0.8m"
-    seed: int = 0
-
-
-class SftControl(Section):
-    """The baseline goes on with supervised training instead."""
-
-    type: Literal["sft"] = "sft"
-    sections: dict[str, Any]
-    """Of an sft recipe; its number of steps follows from the time."""
-
-
-class RftControl(Section):
-    """Rejection-sampling fine-tuning: answer, keep what is right, imitate it; by rounds."""
-
-    type: Literal["rft"] = "rft"
-    questions: str
-    """JSONL file of the world."""
-    rounds: Positive = 3
-    samples: Positive = 8
-    """Answers per question, at temperature 1."""
-    sampling_fraction: Fraction = 0.4
-    """Share of the time that sampling takes."""
-    sections: dict[str, Any]
-    """Of an sft recipe, for the imitation."""
-
-
-class DecodeControl(Section):
-    """The baseline as it is, decoded otherwise; no training."""
-
-    type: Literal["decode"] = "decode"
-    bad_words: Annotated[list[str], Field(min_length=1)]
-
-
-DemoControl = Annotated[SftControl | RftControl | DecodeControl, Field(discriminator="type")]
 
 
 class DemoRecipe(Section):

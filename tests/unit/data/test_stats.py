@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.config.video import VideoConfig
 from kinograd.data.jsonl import read_examples
 from kinograd.data.stats import MOST, Spread, Tally, summarise

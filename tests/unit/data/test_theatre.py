@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from kinograd.config.schema import TheatreConfig, TheatreSplit
+from kinograd.config.theatre import TheatreConfig, TheatreSplit
 from kinograd.config.video import VideoConfig
 from kinograd.data.jsonl import read_examples
 from kinograd.data.theatre import FAMILIES, build

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from kinograd.config.schema import ModelConfig, TheatreConfig
+from kinograd.config.schema import ModelConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.build import compose
 from kinograd.data.theatre.families import FAMILIES
 from kinograd.models.load import load

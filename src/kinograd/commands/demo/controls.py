@@ -14,15 +14,8 @@ from typing import Any
 from kinograd import records
 from kinograd.commands.demo.stages import evaluate, spent, stage_recipe, train
 from kinograd.config.load import merge
-from kinograd.config.schema import (
-    DecodeControl,
-    DemoControl,
-    DemoRecipe,
-    RftControl,
-    SamplingConfig,
-    SftControl,
-    SftRecipe,
-)
+from kinograd.config.schema import DemoRecipe, SamplingConfig, SftRecipe
+from kinograd.config.theatre import DecodeControl, DemoControl, RftControl, SftControl
 from kinograd.data.jsonl import read_examples, write_examples
 from kinograd.data.sampler import batch_indices
 from kinograd.types import ORDERED, Example, Group

@@ -15,7 +15,8 @@ from typing import Any
 from kinograd import records
 from kinograd.commands.eval import evaluate_checkpoint
 from kinograd.config.load import merge, parse_recipe
-from kinograd.config.schema import DemoRecipe, EvalRecipe, RftControl, RlRecipe, SftRecipe
+from kinograd.config.schema import DemoRecipe, EvalRecipe, RlRecipe, SftRecipe
+from kinograd.config.theatre import RftControl
 from kinograd.progress import progress
 from kinograd.types import UsageError
 

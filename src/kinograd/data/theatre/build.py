@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig, TheatreSplit
+from kinograd.config.theatre import TheatreConfig, TheatreSplit
 from kinograd.data.jsonl import write_examples
 from kinograd.data.theatre.families import FAMILIES
 from kinograd.data.theatre.film import FPS, write_mp4

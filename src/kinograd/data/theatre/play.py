@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.scene import Sprite
 from kinograd.types import Kind
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.play import deal
 from kinograd.data.theatre.scene import Sprite
 from kinograd.data.theatre.vocabulary import COLOURS, SHAPES

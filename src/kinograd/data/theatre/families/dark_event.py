@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.families.direction import ROUTES
 from kinograd.data.theatre.play import Play, ask, pick
 from kinograd.data.theatre.props import PLACES, QUADRANTS, glide, still

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.play import Play, ask, deal, number_of_events
 from kinograd.data.theatre.props import flashes
 from kinograd.data.theatre.vocabulary import COLOURS, ORDINALS

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.play import Play, ask, choose, pick
 from kinograd.data.theatre.scene import Sprite
 from kinograd.data.theatre.vocabulary import COLOURS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.play import Play, ask, choose, number_of_events, pick
 from kinograd.data.theatre.props import flashes
 

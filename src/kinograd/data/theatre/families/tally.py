@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.theatre.play import Play, ask, number_of_events, pick
 from kinograd.data.theatre.props import flashes
 from kinograd.types import Kind
