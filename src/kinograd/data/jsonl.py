@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from kinograd.records import sync_file, sync_folder
+from kinograd.records import replacing, sync
 from kinograd.types import DataError, Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json
 
@@ -71,21 +70,20 @@ def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     ids: set[str] = set()
-    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for example in examples:
-            if example.id in ids:
-                raise DataError(f"{path}: two rows have the id {example.id!r}")
-            ids.add(example.id)
-            try:
-                row = json.dumps(example_to_json(example), ensure_ascii=False, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise DataError(f"{path}: example {example.id!r}: {error}") from None
-            stream.write(row + "\n")
-    sync_file(temporary)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    with replacing(path) as partial:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            for example in examples:
+                if example.id in ids:
+                    raise DataError(f"{path}: two rows have the id {example.id!r}")
+                ids.add(example.id)
+                try:
+                    row = json.dumps(example_to_json(example), ensure_ascii=False, allow_nan=False)
+                except (TypeError, ValueError) as error:
+                    raise DataError(f"{path}: example {example.id!r}: {error}") from None
+                stream.write(row + "\n")
+        sync(partial)
+    sync(path.parent)
     return len(ids)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,11 @@ def numbered(rows: Iterable[Found], source: str) -> Iterator[tuple[str, Found]]:
         yield where, row
 
 
-def write_outcome(out: Path, rows: Iterable[Found]) -> Outcome:
+def write_outcome(
+    out: Path,
+    rows: Iterable[Found],
+    write: Callable[[Path, Iterable[Example]], int] = write_examples,
+) -> Outcome:
     """Write the Examples to ``out`` and the rest to its quarantine, each whole or not at all.
 
     Rows that a teacher or a filter left out are counted by what stands before the colon of
@@ -61,5 +65,5 @@ def write_outcome(out: Path, rows: Iterable[Found]) -> Outcome:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(quarantine_of(out), "".join(lines).encode())
 
-    kept = write_examples(out, chosen())
+    kept = write(out, chosen())
     return Outcome(kept, left_out)

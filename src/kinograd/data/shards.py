@@ -20,7 +20,7 @@ from kinograd.data.formats import kinograd, parquet
 from kinograd.data.formats.source import Found, Written, hash_of, unique
 from kinograd.data.jsonl import example_to_json
 from kinograd.data.rows import Rejected
-from kinograd.records import sync_file, sync_folder, write_atomically
+from kinograd.records import sync, write_atomically
 from kinograd.types import DataError, Example, UsageError
 
 MANIFEST = "manifest.json"
@@ -108,11 +108,11 @@ def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: s
         for f, n in zip(files, counts, strict=True)
     ]
     for file in files:
-        sync_file(file)
+        sync(file)
     manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": told}
     write_atomically(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     os.replace(temporary, folder)
-    sync_folder(folder.parent)
+    sync(folder.parent)
     return Written(sum(counts))
 
 

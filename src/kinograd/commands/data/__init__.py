@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import typer
 
-from kinograd.commands.data import cache, check, look, proxy, select, teach
+from kinograd.commands.data import bring, cache, check, proxy, select, teach
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(cache.app, name="cache")
 app.add_typer(proxy.app, name="proxy")
-app.command()(look.export)
+app.command("import")(bring.import_)
+app.command()(bring.export)
+app.command()(bring.unpack)
 app.command()(teach.annotate)
 app.command()(select.filter)
 app.command()(select.mix)

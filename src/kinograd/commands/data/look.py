@@ -1,29 +1,15 @@
-"""Data files for people to look at."""
+"""Clips of data files as films, to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kinograd.types import Example, Media
 
 _GIF_FPS, _GIF_PIXELS = 8.0, 320 * 240
-
-
-def export(
-    examples: Annotated[Path, typer.Argument(help="JSONL file of Examples.")],
-    render: Annotated[Path, typer.Option(help="Folder for one mp4 per video.")],
-    media_root: Annotated[Path, typer.Option(help="Folder under which media lie.")] = Path("."),
-    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
-) -> None:
-    """Write the cuts of a data file as mp4, to look at them."""
-    from kinograd.data.jsonl import read_examples
-
-    write_clips(read_examples(examples)[:limit], render, media_root)
 
 
 def write_clips(
@@ -32,25 +18,35 @@ def write_clips(
     """One file per video of every example, named after the example's id.
 
     Args:
-        form: ``mp4``, or ``gif``: small, without sound or detail, opens anywhere.
+        form: ``mp4``, or ``gif``: small, opens anywhere.
+
+    Raises:
+        KinogradError: some clips cannot be decoded; the others are written.
     """
     from kinograd.config.video import VideoConfig
     from kinograd.progress import progress
-    from kinograd.types import MediaType
+    from kinograd.types import KinogradError, MediaType
+    from kinograd.video.faults import ClipError
     from kinograd.video.render import render
 
     folder.mkdir(parents=True, exist_ok=True)
+    faults: list[str] = []
     with progress(len(examples), "rendering") as bar:
         for example in examples:
             videos = [m for m in example.media if m.type is MediaType.VIDEO]
             for number, medium in enumerate(videos):
                 suffix = f"-{number}" if len(videos) > 1 else ""
                 file = folder / f"{_file_name(example.id)}{suffix}.{form}"
-                if form == "gif":
-                    _write_gif(medium, file, media_root)
-                else:
-                    render(medium, file, VideoConfig(), media_root)
+                try:
+                    if form == "gif":
+                        _write_gif(medium, file, media_root)
+                    else:
+                        render(medium, file, VideoConfig(), media_root)
+                except ClipError as error:
+                    faults.append(f"{example.id}: {error}")
             bar.advance()
+    if faults:
+        raise KinogradError("\n".join([f"{len(faults)} clips cannot be rendered:", *faults[:20]]))
 
 
 def _write_gif(medium: Media, out: Path, media_root: Path) -> None:

@@ -24,7 +24,7 @@ from kinograd.data.formats.source import (
 )
 from kinograd.data.jsonl import example_from_json, example_to_json, parse_json
 from kinograd.data.rows import Reason, Rejected, Row
-from kinograd.records import sync_file, sync_folder
+from kinograd.records import replacing, sync
 from kinograd.types import DataError, Example
 
 _ROWS = 1024  # of a row group, and read at once
@@ -109,20 +109,16 @@ def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
 
 def write(path: Path, examples: Iterable[Example]) -> Written:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     seen: set[bytes] = set()
-    try:
-        with row_writer(temporary) as write_row:
+    with replacing(path) as partial:
+        with row_writer(partial) as write_row:
             for example in examples:
                 if (key := hash_of(example.id)) in seen:
                     raise DataError(f"{path}: two rows have the id {example.id!r}")
                 seen.add(key)
                 write_row(example)
-        sync_file(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        sync(partial)
+    sync(path.parent)
     return Written(len(seen))
 
 

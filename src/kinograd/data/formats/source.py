@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from kinograd.data.jsonl import (
     parse_json,
 )
 from kinograd.data.rows import Reason, Rejected, Row
-from kinograd.records import sync_file, sync_folder
+from kinograd.records import replacing, sync
 from kinograd.rewards.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
@@ -244,15 +243,11 @@ def dump(form: RowFormat, example: Example, stem: str) -> JsonRow:
 def atomic(path: Path) -> Iterator[TextIO]:
     """A text file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    with replacing(path) as partial:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
-        sync_file(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        sync(partial)
+    sync(path.parent)
 
 
 # -------------------------------------------------------------------- fields
