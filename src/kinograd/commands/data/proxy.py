@@ -120,7 +120,7 @@ def _run(
     render_format: str,
     **teaching: Any,
 ) -> None:
-    from kinograd.data.journal import Journal, digest_of
+    from kinograd.commands.data.look import write_clips
     from kinograd.data.proxy.produce import Plan, produce
 
     root = media_root or (input if _is_raw(input) else Path("."))
@@ -132,16 +132,8 @@ def _run(
         )
     with ExitStack() as stack:
         asking = _asking(plan, out, stack, **teaching) if teaching.get("teacher") else None
-        shots = Journal(out.with_name(f"{out.name}.shots.journal"), digest_of([], {"shots": 1}))
-        stack.callback(shots.close)
-        rows = list(produce(_read(input, root, format, layout), str(input), plan, shots, asking))
+        rows = list(produce(_read(input, root, format, layout), str(input), plan, asking))
         files = _write(out, rows)
-        if render is not None:
-            from kinograd.commands.data.look import write_clips
-
-            write_clips([r for some in files.values() for r in some], render, root, render_format)
-        if not len(shots):
-            shots.remove()
     if asking is not None:
         used = asking.teacher.usage
         cost = f", cost {asking.teacher.cost:.2f}" if asking.teacher.cost else ""
@@ -151,6 +143,8 @@ def _run(
         )
     if not any(files.values()):
         raise KinogradError(f"no row could be built; {out} is empty, the reasons stand above")
+    if render is not None:
+        write_clips([r for some in files.values() for r in some], render, root, render_format)
 
 
 def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
@@ -198,9 +192,12 @@ def _asking(
     factor = config.video.spec().size_factor
     store = stack.enter_context(ClipStore(config.video, plan.media_root, factor))
     journal = stack.enter_context(Journal(out.with_name(f"{out.name}.journal"), digest))
+    kept = out.with_name(f"{out.name}.shots.journal")
+    shots = stack.enter_context(Journal(kept, digest_of([], {})))
     asked = Teacher(config.teacher)
     judge = build_judges({"judge": config.judge})["judge"]
-    return Asking(asked, Crew(asked.ask, store.get, judge, config.samples), journal, inferable)
+    crew = Crew(asked.ask, store.get, judge, config.samples)
+    return Asking(asked, crew, journal, shots, inferable)
 
 
 def _write(out: Path, rows: list[Found]) -> Mapping[str, list[Any]]:

@@ -215,10 +215,15 @@ def divide(
             yield replace(film, split=split)
 
 
-def partners(films: Sequence[Film], task: str, seed: int) -> Iterator[tuple[Film, Film | None]]:
+def partners(
+    films: Sequence[Film], task: str, seed: int, least: float
+) -> Iterator[tuple[Film, Film | None]]:
     """Every film with another of its split that has no source in common, or None.
 
     The films of a split stand in a keyed order, in a ring; each one's partner follows it.
+
+    Args:
+        least: seconds that a partner must last.
     """
     rings: dict[str, list[Film]] = {}
     for film in sorted(films, key=lambda f: derive_seed("proxy ring", task, seed, f.id)):
@@ -227,4 +232,6 @@ def partners(films: Sequence[Film], task: str, seed: int) -> Iterator[tuple[Film
     for film in films:
         ring = rings[film.split]
         turned = (ring[(places[film.id] + i) % len(ring)] for i in range(1, len(ring)))
-        yield film, next((f for f in turned if not {*f.sources} & {*film.sources}), None)
+        mine = {*film.sources}
+        fit = (f for f in turned if f.duration >= least and mine.isdisjoint(f.sources))
+        yield film, next(fit, None)

@@ -45,9 +45,10 @@ _RULED = {Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.OCR, Kind.REGRESSION}
 
 def build(films: Sequence[Film], options: MixVid, seed: int = 0) -> Iterator[Example | Rejected]:
     """One row per film, mixed with another of its split; "" where a question is to be written."""
-    for film, other in partners(films, "mix_vid", seed):
+    least = options.turns * options.shortest
+    for film, other in partners(films, "mix_vid", seed, least):
         if other is None:
-            yield film.refuse("nothing to mix with: no other source in its split")
+            yield film.refuse(f"nothing to mix with: no other source of {least:g} s in its split")
         else:
             yield _row(film, other, options, seed)
 

@@ -21,7 +21,7 @@ _WHAT = {"clip": "a short piece of another clip", "black": "a black screen"}
 
 def build(films: Sequence[Film], options: Needles, seed: int = 0) -> Iterator[Example | Rejected]:
     """One row per film; pieces of another clip come from the same split."""
-    for film, other in partners(films, "needles", seed):
+    for film, other in partners(films, "needles", seed, options.length):
         yield _row(film, other, options, seed)
 
 
@@ -30,7 +30,7 @@ def _row(film: Film, other: Film | None, options: Needles, seed: int) -> Example
     most, length, apart = options.most, options.length, options.apart
     if total < most * length + (most + 1) * apart:
         return film.refuse(f"too short for {most} needles: {film.duration:.1f} s")
-    if options.needle == "clip" and (other is None or other.duration < length):
+    if options.needle == "clip" and other is None:
         return film.refuse("nothing to make needles of: no other source in its split")
     rng = film.rng("needles", seed)
     count = int(rng.integers(options.fewest, most + 1))

@@ -38,14 +38,18 @@ BUILDERS: dict[str, Callable[..., Iterator[Found]]] = {
 
 @dataclass(frozen=True)
 class Asking:
-    """A teacher at work: its crew, and where its replies are kept.
+    """A teacher at work, its crew, and what is kept of it.
 
-    ``inferable``: hidden events that cannot, or need not, be inferred are left out.
+    Attributes:
+        journal: of its replies.
+        shots: of the shots of raw clips, which take a whole decoding to find.
+        inferable: hidden events that cannot, or need not, be inferred are left out.
     """
 
     teacher: Teacher
     crew: Crew
     journal: Journal
+    shots: Journal
     inferable: bool = True
 
 
@@ -66,20 +70,18 @@ def produce(
     rows: Iterable[Found],
     source: str,
     plan: Plan,
-    found_shots: Journal,
     asking: Asking | None = None,
 ) -> Iterator[Found]:
     """The task's rows in the order of their films, and why some films gave none.
 
     Args:
         source: the name of ``rows`` in rejections.
-        found_shots: keeps the shots of raw clips, which take a whole decoding to find.
     """
     opened = list(divide(_opened(rows, source, plan), plan.test_fraction, plan.seed))
     yield from (f for f in opened if isinstance(f, Rejected))
     films = [f for f in opened if isinstance(f, Film)]
     if plan.task == "dark-event" and asking is not None:
-        seen = list(_with_shots(films, plan, found_shots))
+        seen = list(_with_shots(films, plan, asking.shots))
         yield from (f for f in seen if isinstance(f, Rejected))
         films = [f for f in seen if isinstance(f, Film)]
     places = {film.id: film.where for film in films}

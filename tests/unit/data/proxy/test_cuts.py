@@ -203,6 +203,13 @@ def test_no_clip_is_mixed_with_itself(films: list[Film]) -> None:
     assert len(refused("mix-vid", twins)) == 2
 
 
+def test_a_clip_that_is_too_short_is_no_partner(films: list[Film]) -> None:
+    short = replace(films[0], line=replace(films[0].line, duration=0.5))
+    for task in ("mix-vid", "needles"):
+        found = BUILDERS[task]([short, *films[1:3]], OPTIONS[task], 0)
+        assert [isinstance(row, Example) for row in found] == [False, True, True]
+
+
 def test_captions_are_no_questions_about_one_of_two(films: list[Film]) -> None:
     captions = [replace(f, example=replace(f.example, kind=Kind.CAPTION)) for f in films]
     assert {(r.question, r.answer) for r in made("mix-vid", captions)} == {("", "")}

@@ -12,7 +12,6 @@ import pytest
 
 from kinograd.config.video import VideoConfig
 from kinograd.data.events import Event, annotated, divided, shots
-from kinograd.data.journal import Journal
 from kinograd.data.outcome import Found
 from kinograd.data.proxy.film import Film, divide, opener, raw_clips
 from kinograd.data.proxy.options import Jigsaw, MixVid, Needles
@@ -117,8 +116,7 @@ def test_no_source_is_in_two_splits(
     both = 0
     for seed in range(6):
         plan = Plan(task, options, str(root), seed, test_fraction=0.5)
-        with Journal(tmp_path / "shots", "") as kept:
-            found = list(produce([*rows, *again], "rows", plan, kept))
+        found = list(produce([*rows, *again], "rows", plan))
         shown: dict[str, set[str]] = {"train": set(), "test": set()}
         for example in found:
             if isinstance(example, Example):
@@ -144,13 +142,12 @@ def test_without_a_fraction_rows_keep_their_split(films: list[Film]) -> None:
     assert list(divide(kept, None, 0)) == kept
 
 
-def test_workers_change_nothing(rows: list[Example], clips: Path, tmp_path: Path) -> None:
+def test_workers_change_nothing(rows: list[Example], clips: Path) -> None:
     bad: list[Found] = [Rejected("rows:9", Reason.JSON, "not JSON"), row(whole("gone.mp4"))]
     found = []
     for workers in (1, 2):
         plan = Plan("jigsaw", Jigsaw(), str(clips), workers=workers)
-        with Journal(tmp_path / "shots", "") as kept:
-            found.append(list(produce([*rows, *bad, rows[0]], "rows", plan, kept)))
+        found.append(list(produce([*rows, *bad, rows[0]], "rows", plan)))
     assert found[0] == found[1]
     gone = [r for r in found[0] if isinstance(r, Rejected)]
     assert [r.reason for r in gone] == [Reason.JSON, Reason.MISSING, Reason.DUPLICATE]

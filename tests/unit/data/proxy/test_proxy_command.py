@@ -110,6 +110,22 @@ def test_splits_go_to_files_of_their_own(annotated: Path, clips: Path, tmp_path:
     assert {r.split for r in test} == {"test"}
 
 
+def test_a_clip_that_cannot_be_rendered_keeps_no_other_back(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    media, shown = tmp_path / "media", tmp_path / "shown"
+    media.mkdir()
+    data = bytearray((clips / "red.mp4").read_bytes())
+    middle = data.index(b"mdat") + 3000
+    data[middle : middle + 3000] = b"\xff" * 3000
+    (media / "bad.mp4").write_bytes(data)
+    (media / "good.mp4").write_bytes((clips / "blue.mp4").read_bytes())
+    assert run("jigsaw", input=media, out=tmp_path / "a.jsonl", render=shown) == 1
+    assert "1 clips cannot be rendered" in capsys.readouterr().err
+    assert len(read_examples(tmp_path / "a.jsonl")) == 2
+    assert [p.name for p in shown.iterdir()] == ["good.mp4-jigsaw.mp4"]
+
+
 def test_raw_clips_need_a_teacher_only_where_words_are_asked_for(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +157,7 @@ def test_hidden_events_of_raw_clips(serve: Serve, clips: Path, tmp_path: Path, s
     pytest.importorskip("scenedetect", reason="PySceneDetect: pip install 'kinograd[proxy]'")
     server = serve(teacher)
     out = tmp_path / "dark.jsonl"
-    options = {"input": clips, "out": out, "longest": 3, "setting": "samples=2"}
+    options = {"input": clips, "out": out, "longest": 3, "setting": "samples=2", "workers": 2}
     assert run("dark-event", **options, **taught(server)) == 0
     rows = {r.extra["of"]: r for r in read_examples(out)}
     assert sorted(rows) == [f"{n}.mp4" for n in ("blue", "green", "red", "yellow")]
