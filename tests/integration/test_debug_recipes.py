@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinograd import cli, records
-from kinograd.config.video import VideoConfig
-from kinograd.data.formats import FORMATS
-from kinograd.data.jsonl import read_examples
-from kinograd.types import Cut, Example, Media, MediaType
-from kinograd.video.render import render
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 DEBUG = RECIPES / "debug"
 TWINS = sorted(p.relative_to(DEBUG).as_posix() for p in DEBUG.glob("*/*.yaml"))
-FOREIGN = {  # file: its format, and the split of the world that it holds
-    "video_r1.json": ("video_r1", "choices"),
-    "eval_mvbench.json": ("video_r1", "choices"),
-    "open_r1_video.jsonl": ("open_r1_video", "choices"),
-    "longvideobench.jsonl": ("open_r1_video", "choices"),
-    "dvd_counting.jsonl": ("dvd_counting", "counts"),
-    "test_dvd.jsonl": ("dvd_counting", "counts"),
-    "vidbridge.jsonl": ("vidbridge", "bridge"),
-    "dark_event_infer.jsonl": ("vidbridge", "bridge"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +26,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def foreign(home: Path) -> Path:
-    """``home`` with the debug world in the formats of the published systems."""
-    world, folder = home / "runs/debug/world", home / "runs/debug/foreign"
-    folder.mkdir()
-    for name, (form, split) in FOREIGN.items():
-        rows = [filmed(e, world) for e in read_examples(world / f"{split}.jsonl")]
-        assert FORMATS[form].write(folder / name, rows).left_out == ()
+    """``home`` with the debug world in the published formats, as the guide makes them."""
+    guide = (RECIPES.parent / "docs/guide/recipes.md").read_text()
+    (code,) = [c for c in guide.split("```python\n") if "runs/debug/foreign" in c]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        exec(code.split("```")[0], {})
     return home
-
-
-def filmed(example: Example, world: Path) -> Example:
-    """The example with its cut as a file, which is all that other formats know."""
-    (medium,) = example.media
-    if medium.cut == Cut.whole(medium.cut.paths[0]):
-        return example
-    path = f"clips/{example.id}.mp4"
-    render(medium, world / path, VideoConfig(), world)
-    return replace(example, media=(Media(MediaType.VIDEO, Cut.whole(path)),))
 
 
 def test_the_demo(home: Path) -> None:
