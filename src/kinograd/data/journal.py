@@ -138,18 +138,21 @@ class _Unless:
 
 
 def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:
-    """Hexadecimal digest of the content of ``files``, in order, and of JSON ``options``.
+    """Hexadecimal digest of the content of files or folders, in order, and of JSON ``options``.
 
     Raises:
         DataError: a file cannot be read.
     """
     digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
-    for file in files:
-        try:
-            with Path(file).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    for named in map(Path, files):
+        for file in sorted(named.rglob("*")) if named.is_dir() else [named]:
+            try:
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            except IsADirectoryError:
+                continue
+            except OSError as error:
+                raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     return digest.hexdigest()
 
 

@@ -17,29 +17,24 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kinograd.config.video import VideoConfig
 from kinograd.data.dedup import media_key, question_key
+from kinograd.data.formats.source import atomic
 from kinograd.data.journal import Journal, resumable
-from kinograd.data.jsonl import (
-    MAX_LINE_BYTES,
-    example_from_json,
-    example_to_json,
-    parse_line,
-)
+from kinograd.data.jsonl import example_to_json
 from kinograd.data.leak import find_leak
 from kinograd.data.rows import Reason, Rejected
 from kinograd.data.seen import Seen
-from kinograd.records import sync, write_atomically
+from kinograd.records import write_atomically
 from kinograd.rewards.choice import option_texts, read_choice
 from kinograd.rewards.rubric import bare, check_answer
-from kinograd.types import DataError, Example, Kind, Media, MediaType
+from kinograd.types import Example, Kind, Media, MediaType
 
 _ODD_PATH = re.compile(r"^/|^[A-Za-z]:|\\|^[A-Za-z][A-Za-z0-9+.\-]+:|(?:^|/)\.\.(?:/|$)|\0")
 _PROBED = 4096  # files that a worker remembers
@@ -170,37 +165,6 @@ def _reason_of(error: Any) -> Reason:
             return Reason.CLIP
 
 
-# ---------------------------------------------------------------------- reading
-
-
-def read_rows(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
-    """Rows of a canonical JSONL file with their places; those that break the contract too.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            where = f"{path}:{number}"
-            try:
-                value = parse_line(line, first=number == 1)
-            except DataError as error:
-                yield where, Rejected(where, Reason.JSON, str(error))
-                while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-                    line = stream.readline(MAX_LINE_BYTES + 1)
-                continue
-            try:
-                yield where, example_from_json(value)
-            except DataError as error:
-                id = value.get("id") if isinstance(value, dict) else None
-                detail = str(error)
-                yield where, Rejected(where, Reason.SCHEMA, detail, str(id) if id else None)
-
-
 # ----------------------------------------------------------------------- report
 
 
@@ -229,8 +193,8 @@ def validate(
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
     seen = Seen(), Seen()
     with (
-        _whole(out / "quarantine.jsonl") as quarantine,
-        _whole(out / "valid.jsonl") as valid,
+        atomic(out / "quarantine.jsonl") as quarantine,
+        atomic(out / "valid.jsonl") as valid,
     ):
         for where, row, record in results:
             advance()
@@ -249,16 +213,6 @@ def validate(
     write_atomically(out / "report.json", text.encode())
     journal.remove()
     return report
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A text file that appears whole or not at all; a killed writer's part is written anew."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        yield stream
-    sync(temporary)
-    temporary.replace(path)
 
 
 def _judged(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.schema import TheatreConfig
+from kinograd.config.theatre import TheatreConfig
 from kinograd.data.jsonl import read_examples
 from kinograd.data.leak import find_leak
 from kinograd.data.theatre.build import build
@@ -101,7 +101,11 @@ def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> N
     report = json.loads((folder / "report.json").read_text())
     assert (report["rows"], report["valid"]) == (18, 2)
     assert report["rejected"]["path"] == 4
-    assert report["by_source"]["(unread)"]["rejected"] == {"json": 1, "schema": 1}
+    assert report["by_source"]["(unread)"]["rejected"] == {
+        "json": 1,
+        "schema": 1,
+        "duplicate": 1,
+    }
     assert "opened, not decoded" in shown
 
 
@@ -125,6 +129,23 @@ def test_decoding_finds_what_opening_does_not(shelf: Any, films: Path, tmp_path:
     arguments = ["validate", tmp_path / "rows.jsonl", "--media-root", films]
     assert shelf.run(*arguments)[0] == 0
     assert shelf.run(*arguments, "--decode", "video.nframes=4")[0] == 1
+
+
+def test_foreign_files_and_several_at_once(shelf: Any, films: Path, tmp_path: Path) -> None:
+    record = {
+        **{"problem_id": 1, "problem": "Which?", "data_type": "video", "path": "./a.mp4"},
+        **{"problem_type": "multiple choice", "options": ["A. x", "B. y"], "data_source": "V"},
+    }
+    records = [record | {"solution": f"<answer>{answer}</answer>"} for answer in "BC"]
+    records[1] |= {"problem_id": 2}
+    (tmp_path / "foreign.json").write_text(json.dumps(records))
+    shelf.write(tmp_path / "rows.jsonl", [shelf.row("a")])
+    files = tmp_path / "foreign.json", tmp_path / "rows.jsonl"
+    assert shelf.run("validate", *files, "--media-root", films)[0] == 1
+    folder = tmp_path / "foreign.json.validated"
+    (found,) = map(json.loads, (folder / "quarantine.jsonl").read_text().splitlines())
+    assert (found["where"], found["reason"]) == (f"{tmp_path}/foreign.json[1]", "options")
+    assert [e.source for e in read_examples(folder / "valid.jsonl")] == ["V", "s"]
 
 
 def test_without_a_media_root_no_file_is_opened(shelf: Any, tmp_path: Path) -> None:

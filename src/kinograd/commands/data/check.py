@@ -125,7 +125,7 @@ def dedup(
         _counting([file], "comparing") as advance,
     ):
         outcome = work(
-            _unique_ids(_rows([file], format)),
+            _rows([file], format),
             out,
             journal,
             VideoConfig(),
@@ -222,25 +222,14 @@ def _absolute(folder: Path | None) -> str | None:
 
 
 def _rows(paths: Iterable[Path], format: str) -> Iterator[tuple[str, Example | Rejected]]:
-    from kinograd.data.validate import read_rows
+    from kinograd.data.formats import read_any
+    from kinograd.data.rows import Rejected
 
     for path in paths:
-        yield from read_rows(path)
-
-
-def _unique_ids(
-    rows: Iterable[tuple[str, Example | Rejected]],
-) -> Iterator[tuple[str, Example | Rejected]]:
-    """Rows of which the second with an id is rejected."""
-    from kinograd.data.rows import Reason, Rejected
-    from kinograd.data.seen import Seen
-
-    ids = Seen()
-    for where, row in rows:
-        if not isinstance(row, Rejected) and (first := ids.first(row.id, where)):
-            why = f"the id was already used at {first}"
-            row = Rejected(where, Reason.DUPLICATE, why, row.id)
-        yield where, row
+        listed = path.suffix == ".json"
+        for number, row in enumerate(read_any(path, format)):
+            place = f"{path}[{number}]" if listed else f"{path}:{number + 1}"
+            yield row.where if isinstance(row, Rejected) else place, row
 
 
 def _told(checks: Any) -> dict[str, Any]:
