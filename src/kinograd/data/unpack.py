@@ -107,6 +107,8 @@ def _extract(archive: Path) -> Unpacked:
         # damaged, cut off, encrypted, or packed in a way that Python cannot unpack
         fault = f"{error}; download it again"
         return Unpacked(archive, written, there, tuple(refused), fault)
+    except OSError as error:  # a name that the file system cannot hold, a folder without rights
+        return Unpacked(archive, written, there, tuple(refused), str(error))
     return Unpacked(archive, written, there, tuple(refused))
 
 

@@ -174,7 +174,7 @@ def _loaded(form: RowFormat, value: Any, stem: str) -> Example:
     if not example.id:
         own = value.get("id")
         name = str(own) if isinstance(own, str | int) and str(own).strip() else ""
-        example = replace(example, id=name or _content_id(form, example))
+        example = replace(example, id=name or _content_id(example))
     dumped = form.dump(example, stem)
     rest = {
         key: kept
@@ -184,11 +184,11 @@ def _loaded(form: RowFormat, value: Any, stem: str) -> Example:
     return replace(example, extra={**example.extra, form.name: rest}) if rest else example
 
 
-def _content_id(form: RowFormat, example: Example) -> str:
+def _content_id(example: Example) -> str:
     """An id that does not change when rows around this one come and go."""
     paths = [p for m in example.media for p in m.cut.paths]
     parts = json.dumps([paths, example.question, example.answer])
-    return f"{form.name}-{hash_of(parts).hex()}"
+    return hash_of(parts).hex()
 
 
 # ----------------------------------------------------------------------- out
@@ -225,18 +225,17 @@ def dump(form: RowFormat, example: Example, stem: str) -> JsonRow:
         DataError: the format has no words for it.
     """
     plain = form.dump(example, stem)
-    bare = form.load(plain, stem)
-    if (bare.id or _content_id(form, bare)) != example.id:
-        plain["id"] = example.id
     rest = example.extra.get(form.name)
-    if not isinstance(rest, dict):
-        return plain
-    merged = plain | rest
-    try:
-        again = replace(_loaded(form, merged, stem), extra={})
-    except DataError:
-        return plain
-    return merged if again == replace(example, extra={}) else plain
+    if isinstance(rest, dict):
+        merged = plain | rest
+        try:
+            again = _loaded(form, merged, stem)
+            if form.dump(again, stem) == form.dump(replace(example, id=again.id), stem):
+                return merged if again.id == example.id else merged | {"id": example.id}
+        except DataError:  # edited by hand
+            pass
+    same = _loaded(form, plain, stem).id == example.id
+    return plain if same else plain | {"id": example.id}
 
 
 @contextmanager

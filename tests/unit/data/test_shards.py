@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kinograd.data.formats import read_any
+from kinograd.data.reading import load_examples
+from kinograd.data.shards import manifest_of, read_shards, write_shards
+from kinograd.types import Cut, DataError, Example, Kind, Media, MediaType, UsageError
+
+VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))
+
+
+def rows(count: int) -> list[Example]:
+    return [Example(f"r{n}", Kind.OCR, "What?", "it", (VIDEO,), ("A. x",)) for n in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize(("count", "shards"), [(10, 3), (2, 4), (0, 2), (2500, 2)])
+def test_rows_come_back_in_order(tmp_path: Path, kind: str, count: int, shards: int) -> None:
+    folder = tmp_path / "out"
+    assert write_shards(folder, rows(count), shards, kind).rows == count
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    manifest = manifest_of(folder)
+    assert manifest is not None
+    sizes = [s["rows"] for s in manifest["shards"]]
+    assert sum(sizes) == count
+    assert max(sizes) - min(sizes) <= 1
+    assert list(read_shards(folder)) == list(read_any(folder)) == rows(count)
+    if count:
+        assert load_examples([folder / "manifest.json"]) == (rows(count), [])
+
+
+def test_damage_is_noticed_before_the_first_row(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    write_shards(folder, rows(6), 2, "jsonl")
+    shard = folder / "part-00001-of-00002.jsonl"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole.replace(b"What", b"When"))
+    with pytest.raises(DataError, match="part-00001"):
+        read_shards(folder)
+    shard.unlink()
+    with pytest.raises(DataError, match="missing"):
+        read_shards(folder)
+    (folder / "manifest.json").write_text('{"shards": [{"file": "../a"}]}')
+    with pytest.raises(DataError, match="not a manifest"):
+        read_any(folder)
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with pytest.raises(DataError, match="two rows have the id 'r0'"):
+        write_shards(folder, [*rows(2), *rows(1)], 2, "jsonl")
+    assert not folder.exists()
+    write_shards(folder, rows(2), 2, "jsonl")
+    with pytest.raises(UsageError, match="exists"):
+        write_shards(folder, rows(2), 2, "jsonl")
