@@ -35,9 +35,9 @@ def test_a_local_folder_of_canonical_parquet(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text(json.dumps(ROW) + "\n")
     with pytest.raises(UsageError, match="split 'nine'"):
-        (tmp_path / "set").mkdir()
-        (tmp_path / "set" / "train.jsonl").write_text(json.dumps(ROW) + "\n")
         list(read_any(f"{tmp_path}/set?split=nine", "hub"))
     with pytest.raises(UsageError, match="unknown option"):
         list(read_any("a/b?splot=train", "hub"))

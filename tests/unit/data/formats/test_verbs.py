@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+from kinograd.cli import main
+from kinograd.data.formats import read_any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from samples import VIDEO_R1, content, published
+
+
+def kinograd(*words: str | Path) -> int:
+    return main(["data", *map(str, words)])
+
+
+def test_import_and_export(tmp_path: Path, capsys) -> None:
+    source, out = published(tmp_path, "video_r1"), tmp_path / "rows.jsonl"
+    assert kinograd("import", source, out) == 0
+    told = capsys.readouterr()
+    assert "3 rows" in told.out
+    assert "rows/s" in told.err
+    again = tmp_path / "again" / source.name
+    assert kinograd("export", out, again, "--format", "video_r1") == 0
+    assert content(again) == content(source)
+    assert kinograd("import", out, f"{tmp_path}/shards/", "--shards", "2") == 0
+    assert list(read_any(tmp_path / "shards")) == list(read_any(out))
+    assert kinograd("export", tmp_path / "shards", tmp_path / "rows.parquet") == 0
+    assert list(read_any(tmp_path / "rows.parquet")) == list(read_any(out))
+
+
+def test_too_many_bad_rows_are_a_failure(tmp_path: Path, capsys) -> None:
+    source, out = tmp_path / "v.json", tmp_path / "rows.jsonl"
+    source.write_text(json.dumps([*VIDEO_R1, VIDEO_R1[0] | {"problem_id": 9, "solution": "A"}]))
+    assert kinograd("import", source, out) == 1
+    assert "1 left out: answer" in capsys.readouterr().out
+    (bad,) = content(tmp_path / "rows.quarantine.jsonl")
+    assert (bad["where"], bad["reason"]) == (f"{source}[2]", "answer")
+    assert kinograd("import", source, out, "--max-rejected", "0.4") == 0
+    assert len(content(out)) == 2
+
+
+def test_usage(tmp_path: Path, capsys) -> None:
+    assert kinograd("import", "--list") == 0
+    assert "video_r1" in capsys.readouterr().out
+    source = published(tmp_path, "video_r1")
+    assert kinograd("import", source) == 2
+    assert kinograd("export", source) == 2
+    assert kinograd("export", source, tmp_path / "x", "--format", "hub") == 2
+    assert kinograd("export", source, tmp_path / "x", "--format", "vidbridge") == 1
+
+
+def test_unpack_lists_what_is_missing(tmp_path: Path, capsys) -> None:
+    data = published(tmp_path, "vidbridge")
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as out:
+        for name in ("clips/0.mp4", "clips/1.mp4", "clips/2.mp4"):
+            out.writestr(name, b"x")
+    assert kinograd("unpack", tmp_path, "--json", data) == 1
+    assert "missing: images/3.jpg" in capsys.readouterr().out
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "3.jpg").write_bytes(b"x")
+    assert kinograd("unpack", tmp_path, "--json", data) == 0
