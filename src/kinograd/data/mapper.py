@@ -207,7 +207,7 @@ class _RayCrew:
                 configure_logging=False,
             )
         self.size = max(1, min(workers, int(ray.cluster_resources().get("CPU", 1))))
-        actor = ray.remote(num_cpus=1)(_Actor)
+        actor: Any = ray.remote(num_cpus=1)(_Actor)
         self._actors = [actor.remote(make) for _ in range(self.size)]
         self._busy: dict[Any, tuple[int, int, list[Any]]] = {}
 
