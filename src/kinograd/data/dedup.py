@@ -29,11 +29,12 @@ from kinograd.types import Example
 from kinograd.video.cut import media_to_json
 
 FRAMES, GRID = 4, 8
-BYTES = FRAMES * 3 * GRID * GRID // 8
-"""Length of a clip's hash."""
-MOST_DIFFERENT = 0.25
-_STEP = 2.0  # brightness steps below this are the codec's
-_CELL = 8  # pixels; frames are decoded at about 9 x 9 cells
+BYTES = FRAMES * 3 * GRID * GRID
+"""Length of a clip's thumbnails."""
+MOST_DIFFERENT = 20
+"""Levels of 255. Encoding again and scaling move a cell by up to 18; in another clip some
+cell moves by more, also where both show one small thing on the same ground."""
+_CELL = 8  # pixels
 
 
 def question_key(example: Example) -> str:
@@ -50,47 +51,46 @@ def media_key(example: Example) -> str:
 # --------------------------------------------------------------------- pictures
 
 
-def clip_hash(frames: np.ndarray) -> bytes:
-    """``BYTES`` bytes: per frame and colour, which cells of a grid are darker than the next.
-
-    A difference hash (Krawetz 2013) on an 8 x 8 grid, in colour and over time. Steps of
-    less than two levels count as none, so that noise of a flat picture has no say.
+def thumbnails(frames: np.ndarray) -> bytes:
+    """``BYTES`` bytes: the mean colour of each cell of an 8 x 8 grid in four frames.
 
     Args:
         frames: uint8 (T, 3, H, W); four spread over the clip are taken.
     """
     chosen = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
-    rows, columns = (
-        np.linspace(0, size, cells + 1).astype(int)
-        for size, cells in zip(chosen.shape[2:], (GRID, GRID + 1), strict=True)
-    )
+    rows, columns = (np.linspace(0, n, GRID + 1).astype(int) for n in chosen.shape[2:])
     sums = np.add.reduceat(chosen.astype(np.float64), rows[:-1], axis=2)
     sums = np.add.reduceat(sums, columns[:-1], axis=3)
     means = sums / np.diff(rows)[:, None] / np.diff(columns)
-    return np.packbits(np.diff(means, axis=3) > _STEP).tobytes()
+    return means.round().astype(np.uint8).tobytes()
 
 
-def alike(hash: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """bool (N,): which of ``others`` show the same as ``hash``.
+def alike(mine: bytes, others: bytes | bytearray) -> int | None:
+    """Number of the first of ``others`` whose media all show what mine show; None: of none.
 
-    Of the steps that either of two hashes has, at most a quarter may be the other's lack:
-    a clip encoded again or resized differs in a few, another clip in most.
+    They do if no cell differs by more than ``MOST_DIFFERENT`` levels.
 
     Args:
-        hash: uint8 (BYTES,). others: uint8 (N, BYTES).
+        mine: the thumbnails of one example's media, one after another.
+        others: the same of as many media per example, any number of examples.
     """
-    differ = np.bitwise_count(others ^ hash).sum(axis=1, dtype=np.int64)
-    either = np.bitwise_count(others | hash).sum(axis=1, dtype=np.int64)
-    return differ <= MOST_DIFFERENT * either
+    wanted = np.frombuffer(mine, np.uint8)
+    known = np.frombuffer(others, np.uint8).reshape(-1, len(mine))
+    found = np.arange(len(known))
+    for step in (31, 1):  # few cells tell most clips apart
+        near, cells = known[found, ::step], wanted[::step]
+        differ = np.maximum(near, cells) - np.minimum(near, cells)
+        found = found[(differ <= MOST_DIFFERENT).all(axis=1)]
+    return int(found[0]) if len(found) else None
 
 
-class Hasher:
-    """The hashes of an example's media; a worker's function for ``map_rows``."""
+class Thumbnailer:
+    """The thumbnails of an example's media; a worker's function for ``map_rows``."""
 
     def __init__(self, config: VideoConfig, media_root: str) -> None:
         from kinograd.video.cache import ClipStore
 
-        side = _CELL * (GRID + 1)
+        side = _CELL * GRID
         small = {"preset": None, "fps": None, "nframes": FRAMES, "resample": "area"}
         pixels = {"min_pixels": side * side, "max_pixels": side * side, "total_pixels": None}
         own = {"workers": 1, "cache_dir": None, "allow_urls": False, "memory_gb": 0.1}
@@ -98,14 +98,14 @@ class Hasher:
         self._store = ClipStore(config, media_root, _CELL)
 
     def __call__(self, example: Example) -> dict[str, Any]:
-        """``{"hashes": [hex, ...]}``, or ``{"clip": why not}``."""
+        """``{"pictures": [hex, ...]}``, or ``{"clip": why not}``."""
         from kinograd.video.faults import ClipError
 
         try:
             clips = [self._store.get(medium) for medium in example.media]
         except ClipError as error:
             return {"clip": str(error)}
-        return {"hashes": [clip_hash(clip.frames).hex() for clip in clips]}
+        return {"pictures": [thumbnails(clip.frames).hex() for clip in clips]}
 
     def close(self) -> None:
         self._store.close()
@@ -115,44 +115,31 @@ class Hasher:
 
 
 class Unique:
-    """Finds the rows that say what an earlier one said; remembers keys and hashes only."""
+    """Finds the rows that say what an earlier one said; remembers keys and thumbnails only."""
 
     def __init__(self) -> None:
         self._seen = Seen()
         self._alike: dict[int, tuple[list[str], bytearray]] = {}
 
-    def twin(self, where: str, example: Example, hashes: Sequence[str]) -> str | None:
+    def twin(self, where: str, example: Example, pictures: Sequence[str]) -> str | None:
         """How this row repeats an earlier one; None if it does not.
 
         Args:
-            hashes: of its media; none: only the same cuts are found.
+            pictures: of its media; none: only the same cuts are found.
         """
         question = question_key(example)
         if first := self._seen.first(f"{question}\x1e{media_key(example)}", where):
             return f"the same question about the same clip as {first}"
-        if not hashes:
+        if not pictures:
             return None
-        key = digest(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(hashes)}")
-        mine = bytes.fromhex("".join(hashes))
+        key = digest(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(pictures)}")
+        mine = bytes.fromhex("".join(pictures))
         places, others = self._alike.setdefault(key, ([], bytearray()))
-        if (place := alike_media(mine, others)) is not None:
+        if (place := alike(mine, others)) is not None:
             return f"the same question about a clip alike that of {places[place]}"
         places.append(where)
         others += mine
         return None
-
-
-def alike_media(mine: bytes, others: bytes | bytearray) -> int | None:
-    """Number of the first of ``others`` whose media are each ``alike`` mine; None: of none.
-
-    Args:
-        mine: the hashes of one example's media, one after another.
-        others: the same of as many media per example, any number of examples.
-    """
-    known = np.frombuffer(others, np.uint8).reshape(-1, len(mine) // BYTES, BYTES)
-    hashes = np.frombuffer(mine, np.uint8).reshape(-1, BYTES)
-    same = np.logical_and.reduce([alike(h, known[:, i]) for i, h in enumerate(hashes)])
-    return int(same.argmax()) if same.any() else None
 
 
 def dedup(
@@ -171,7 +158,7 @@ def dedup(
     Args:
         media_root: None: clips are not looked at, only the same cuts are found.
     """
-    make = _no_hashes if media_root is None else partial(Hasher, config, media_root)
+    make = _nothing if media_root is None else partial(Thumbnailer, config, media_root)
     found = resumable(make, rows, journal, workers=workers, backend=backend)
     unique = Unique()
 
@@ -182,7 +169,7 @@ def dedup(
                 yield row
             elif why := record.get("clip"):
                 yield Rejected(where, Reason.CLIP, why, row.id)
-            elif why := unique.twin(where, row, record["hashes"]):
+            elif why := unique.twin(where, row, record["pictures"]):
                 yield Rejected(where, Reason.DUPLICATE, why, row.id)
             else:
                 yield row
@@ -190,5 +177,5 @@ def dedup(
     return write_outcome(out, kept())
 
 
-def _no_hashes() -> Callable[[Example], dict[str, Any]]:
-    return lambda _: {"hashes": []}
+def _nothing() -> Callable[[Example], dict[str, Any]]:
+    return lambda _: {"pictures": []}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.dedup import Hasher, alike_media, media_key, question_key
+from kinograd.data.dedup import Thumbnailer, alike, media_key, question_key
 from kinograd.data.journal import Journal, resumable
 from kinograd.data.rows import Rejected
 from kinograd.data.seen import Seen
@@ -92,7 +92,7 @@ def overlap(
         questions.first(question_key(row), place)
         for name in (*_paths(row), *record.get("prints", ())):
             files.first(name, place)
-        for picture in record.get("hashes", ()):
+        for picture in record.get("pictures", ()):
             places.append(place)
             pictures += bytes.fromhex(picture)
         unread += [(place, record["clip"])] if "clip" in record else []
@@ -106,7 +106,7 @@ def overlap(
         template = question_key(row) in templates.found
         hits = {
             "file": next((f for name in names if (f := files.find(name))), None),
-            "clip": _look(record.get("hashes", ()), pictures, places),
+            "clip": _look(record.get("pictures", ()), pictures, places),
             "question": None if template else questions.find(question_key(row)),
         }
         what = {"question": row.question[:200]}
@@ -134,18 +134,18 @@ class _Templates:
 
 
 class _Printer:
-    """``Hasher``'s record with the fingerprints of the files; a function for ``map_rows``."""
+    """``Thumbnailer``'s record with the fingerprints of the files; a function for ``map_rows``."""
 
     def __init__(self, config: VideoConfig, media_root: str) -> None:
         self._config, self._root = config, media_root
-        self._hasher = Hasher(config, media_root)
+        self._thumbnailer = Thumbnailer(config, media_root)
 
     def __call__(self, example: Example) -> dict[str, Any]:
-        record = self._hasher(example)
+        record = self._thumbnailer(example)
         return record if "clip" in record else record | {"prints": [*self._prints(example)]}
 
     def close(self) -> None:
-        self._hasher.close()
+        self._thumbnailer.close()
 
     def _prints(self, example: Example) -> Iterator[str]:
         from kinograd.video.paths import resolve
@@ -173,7 +173,7 @@ def _paths(example: Example) -> list[str]:
     return list(dict.fromkeys(path for medium in example.media for path in medium.cut.paths))
 
 
-def _look(hashes: Iterable[str], known: bytearray, places: list[str]) -> str | None:
-    """The place of the first known picture that one of ``hashes`` is alike."""
-    found = (alike_media(bytes.fromhex(picture), known) for picture in hashes)
+def _look(pictures: Iterable[str], known: bytearray, places: list[str]) -> str | None:
+    """The place of the first known picture that one of ``pictures`` is alike."""
+    found = (alike(bytes.fromhex(picture), known) for picture in pictures)
     return next((places[number] for number in found if number is not None), None)
