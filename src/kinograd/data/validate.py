@@ -189,6 +189,8 @@ def validate(
         The report: rows, valid, rejected by reason, the same by source.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for stale in out.glob("*.jsonl.*.partial"):  # of a killed run: the journal has one writer
+        stale.unlink()
     counts = _Counts()
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
     seen = Seen(), Seen()
