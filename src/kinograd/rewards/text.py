@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 _STEM_CHARS = 64  # longer "words" are noise; stemming them takes quadratic time
@@ -73,7 +73,7 @@ def _stem() -> Any:
     from nltk.stem import porter  # pyright: ignore[reportMissingTypeStubs]
 
     stemmer: Any = porter.PorterStemmer()
-    return stemmer.stem
+    return lru_cache(1 << 16)(stemmer.stem)  # most words come again, and stemming is slow
 
 
 def _spaced(text: str) -> str:
