@@ -34,15 +34,17 @@ _LETTERS = "ABCDEFG"
 _RULED = frozenset(
     {Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.OCR, Kind.FREE_FORM, Kind.REGRESSION}
 )
+_UNNAMED = frozenset({Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.FREE_FORM})
 JUDGED = frozenset({Kind.DARK_EVENT, Kind.MIX_VID, Kind.CAPTION})
-# Kinds that the source trained or tested on.
+# Kinds that the source trained or tested on; Open-R1-Video's data name none, and its rules know
+# none: math-verify, then first letters (or whole answers), whatever the answer is.
 KINDS: dict[str, frozenset[Kind]] = {
     "default": _RULED | JUDGED,
     "published:video_r1": _RULED,
     "published:video_r1_eval": _RULED,
     "published:vidbridge": JUDGED | {Kind.MULTIPLE_CHOICE},
-    "published:open_r1_video": frozenset({Kind.MULTIPLE_CHOICE}),
-    "published:open_r1_video_v1": frozenset({Kind.MULTIPLE_CHOICE}),
+    "published:open_r1_video": _UNNAMED,
+    "published:open_r1_video_v1": _UNNAMED,
     "published:dvd_counting": frozenset({Kind.NUMERICAL}),
     "published:dvd_counting_eval": frozenset({Kind.NUMERICAL}),
 }

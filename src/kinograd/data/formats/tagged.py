@@ -3,7 +3,8 @@
 * Open-R1-Video: ``problem, solution, video, original_question, original_answer``
 * its source, LLaVA-Video-large-swift: ``query, response, videos``, reformatted as its
   scripts/format_video_data.py does: the question ends before "Please", the answer is the
-  first two characters of the response ("A."). A response that this cuts off is rejected.
+  first two characters of the response ("A."). A response that this cuts off is rejected, in
+  either file.
 * DVD-counting (Video-R1, February 2025): ``video_filename, problem, solution``
 * VersaVid-R1 / VidBridge-R1: ``problem, solution, video, image, problem_type``
 
@@ -57,7 +58,22 @@ def _video(example: Example) -> str:
 
 
 def load_open_r1_video(row: JsonRow, stem: str) -> Example:
+    original = row.get("original_answer")
+    if isinstance(original, str) and source.gold(row) == original[:2].strip():
+        _whole_answer(original)
     return _problem(row, None, "video", "video", "open_r1_video")
+
+
+def _whole_answer(response: str) -> str:
+    """The first two characters, which are all that the project keeps.
+
+    Raises:
+        BadRow: they are the beginning of more than a letter.
+    """
+    answer = response[:2]
+    if answer != response.strip() and not _LETTER.fullmatch(answer):
+        raise BadRow(Reason.ANSWER, f"the first two characters, {answer!r}, are no answer")
+    return answer.strip()
 
 
 def dump_open_r1_video(example: Example, stem: str) -> JsonRow:
@@ -79,15 +95,13 @@ def load_llava_swift(row: JsonRow, stem: str) -> Example:
         videos = videos[0]
     media = (source.whole("video", videos, "videos"),)
     original = _PLACEHOLDER.sub("", query)
-    answer = response[:2]
-    if answer != response.strip() and not _LETTER.fullmatch(answer):
-        raise BadRow(Reason.ANSWER, f"the first two characters, {answer!r}, are no answer")
+    answer = _whole_answer(response)
     question = original.split("Please")[0]
     if not question.strip():
         raise BadRow(Reason.SCHEMA, "'query' holds no question before 'Please'")
     kept = {"open_r1_video": {"original_question": original, "original_answer": response}}
-    kind = kind_of(answer.strip())
-    return Example("", kind, question, answer.strip(), media, source="llava_swift", extra=kept)
+    kind = kind_of(answer)
+    return Example("", kind, question, answer, media, source="llava_swift", extra=kept)
 
 
 def dump_llava_swift(example: Example, stem: str) -> JsonRow:

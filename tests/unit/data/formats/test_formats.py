@@ -109,6 +109,11 @@ def test_the_published_reformatting_of_llava_swift(tmp_path: Path) -> None:
     assert content(tmp_path / "out.jsonl") == SAMPLES["open_r1_video"]
     cut_off = {"query": "Why? Please", "response": "Because", "videos": "a.mp4"}
     assert rejected("llava_swift", cut_off) is Reason.ANSWER
+    row = SAMPLES["open_r1_video"][0]
+    cut_off = row | {"solution": "<answer>Be</answer>", "original_answer": "Because"}
+    assert rejected("open_r1_video", cut_off) is Reason.ANSWER
+    (path := tmp_path / "no.jsonl").write_text(json.dumps(cut_off | {"original_answer": "Be"}))
+    assert [e.kind for e in examples_of(path)] == [Kind.FREE_FORM]
 
 
 def test_an_edited_row_is_exported_as_it_is_now(tmp_path: Path) -> None:
