@@ -224,7 +224,7 @@ def _figures(teacher: Teacher, rows_per_s: float) -> dict[str, float | str]:
 
 def _down(config: TeacherConfig, failure: Failure, journal: Journal) -> str:
     return (
-        f"the teacher does not answer: {failure.detail}. {len(journal)} rows are kept in "
+        f"the teacher does not answer: {failure.detail}. {len(journal)} answers are kept in "
         f"{journal.path}; run the same command again to go on. Is the server up, does it serve "
         f"model {config.model!r}, and does ${config.api_key_env} hold its key?"
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
+
+import numpy as np
 
 from kinograd.config.video import VideoConfig
 from kinograd.data.annotate import row_key
@@ -170,7 +173,7 @@ def _asked(
     async def ask_one(placed: tuple[str, Example]) -> Record | Failure | Rejected:
         where, draft = placed
         try:
-            return await _refine(plan, draft, asking)
+            return await _refine(plan, draft, _keeping(asking, row_key(draft)))
         except ClipError as error:
             return Rejected(where, Reason.CLIP, str(error), draft.id)
 
@@ -196,6 +199,24 @@ def _asked(
             assert record is not None
             row = _finish(plan, draft, record)
             yield where, replace(row, where=where) if isinstance(row, Rejected) else row
+
+
+def _keeping(asking: Asking, key: str) -> Asking:
+    """The same, whose replies about one row are journalled one by one: it takes several."""
+    numbers = count()
+
+    async def ask(
+        prompt: str, frames: Sequence[np.ndarray] = (), *, n: int = 1
+    ) -> list[str] | Failure:
+        id = f"{key} {next(numbers)}"
+        if (record := asking.journal.done(id)) is None:
+            replies = await asking.crew.ask(prompt, frames, n=n)
+            if isinstance(replies, Failure):
+                return replies
+            asking.journal.append(id, record := {"replies": replies})
+        return record["replies"]
+
+    return replace(asking, crew=replace(asking.crew, ask=ask))
 
 
 def _refine(plan: Plan, draft: Example, asking: Asking) -> Awaitable[Record | Failure]:
