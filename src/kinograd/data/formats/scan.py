@@ -19,6 +19,7 @@ from kinograd.types import DataError
 _CHUNK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)  # up to its quote
 _DATABASE = re.compile(rb'\s*+\{\s*+(?:"[^"]*+"\s*+:\s*+[^{}]*?,\s*+)??"database"\s*+:\s*+\{')
 
 
@@ -63,6 +64,7 @@ def json_map(path: Path) -> Iterator[Row | Rejected]:
 
 
 def _members(path: Path, opening: bytes) -> Iterator[Row | Rejected]:
+    close = b"]" if opening == b"[" else b"}"
     with path.open("rb") as stream:
         buffer = _start(stream)
         base = stream.tell() - len(buffer)  # where in the file the buffer starts
@@ -71,58 +73,73 @@ def _members(path: Path, opening: bytes) -> Iterator[Row | Rejected]:
         if buffer[begin - 1 : begin] != opening:
             yield Rejected(str(path), Reason.JSON, f"does not start with {opening.decode()}")
             return
-        index, close = 0, b"]" if opening == b"[" else b"}"
+        index, scan, start, long = 0, _Scan(begin), base + begin, False
         while True:
             where = f"{path}[{index}]"
-            end = _end(buffer, begin)
-            while end is None and len(buffer) - begin <= MAX_LINE_BYTES:
-                base, buffer, begin = base + begin, buffer[begin:], 0
-                # doubling, so that a long value is scanned a few times, not once per chunk
-                more = stream.read(max(_CHUNK, len(buffer)))
+            while not scan.ends(buffer):
+                held = scan.at if long else begin
+                long = long or scan.at - held > MAX_LINE_BYTES
+                held = scan.at if long else begin  # of a value too long nothing is held
+                base, buffer, begin, scan.at = base + held, buffer[held:], 0, scan.at - held
+                more = stream.read(_CHUNK)
                 if not more:
-                    break
+                    yield _lost(where, start, "has no end")
+                    return
                 buffer += more
-                end = _end(buffer, begin)
-            if end is None:
-                yield _lost(where, base + begin, len(buffer) - begin)
-                return
-            last = buffer[end : end + 1]
-            value = buffer[begin:end]
+            end = scan.at
+            last, value = buffer[end : end + 1], buffer[begin:end]
             if last not in (b",", close):
-                yield _lost(where, base + end, 0)
+                yield _lost(where, start, f"ends with {last.decode()!r} too many")
                 return
-            if value.strip() or last == b"," or index:
-                if len(value) > MAX_LINE_BYTES:
-                    yield Rejected(where, Reason.JSON, f"the value is {TOO_LONG}")
-                elif not value.strip():
-                    yield Rejected(where, Reason.JSON, f"no value at byte {base + begin}")
-                else:
-                    value = b"{" + value + b"}" if opening == b"{" else value
-                    yield _parsed(where, value, base + begin)
-                index += 1
+            if long or len(value) > MAX_LINE_BYTES:
+                detail = f"the value at byte {start} is {TOO_LONG}"
+                yield Rejected(where, Reason.JSON, detail)
+            elif value.strip():
+                value = b"{" + value + b"}" if opening == b"{" else value
+                yield _parsed(where, value, start)
+            elif last == b"," or index:
+                yield Rejected(where, Reason.JSON, f"no value at byte {start}")
+            index, begin, long = index + 1, end + 1, False
+            scan, start = _Scan(begin), base + begin
             if last == close:
-                return
-            begin = end + 1
+                break
+        rest = buffer[begin:].strip() or stream.read(_CHUNK).strip()
+        if rest and inner is None:
+            yield _lost(f"{path}[{index}]", start, f"stands after the closing {close.decode()}")
 
 
-def _end(buffer: bytes, begin: int) -> int | None:
-    """Where the value at ``begin`` ends: at a comma or closing bracket outside of brackets."""
-    depth = 0
-    for token in _TOKEN.finditer(buffer, begin):
-        first = token[0]
-        if first in (b"[", b"{"):
-            depth += 1
-        elif first == b'"':  # a string that the buffer cuts off
-            return None
-        elif depth == 0 and first in (b",", b"]", b"}"):
-            return token.start()
-        elif first in (b"]", b"}"):
-            depth -= 1
-    return None
+class _Scan:
+    """Looks for the end of a value: a comma or closing bracket outside of brackets."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self._depth, self._quoted = 0, False
+
+    def ends(self, buffer: bytes) -> bool:
+        """Whether the value ends in the buffer, at ``at``; else ``at`` is how far it was read."""
+        if self._quoted:
+            self.at = _STRING.match(buffer, self.at).end()  # type: ignore[union-attr]
+            if buffer[self.at : self.at + 1] != b'"':
+                return False
+            self.at, self._quoted = self.at + 1, False
+        for token in _TOKEN.finditer(buffer, self.at):
+            first = token[0]
+            if first in (b"[", b"{"):
+                self._depth += 1
+            elif first == b'"':  # a string that the buffer cuts off
+                self._quoted = True
+                self.at = _STRING.match(buffer, token.end()).end()  # type: ignore[union-attr]
+                return False
+            elif self._depth == 0 and first in (b",", b"]", b"}"):
+                self.at = token.start()
+                return True
+            elif first in (b"]", b"}"):
+                self._depth -= 1
+        self.at = len(buffer)
+        return False
 
 
-def _lost(where: str, byte: int, size: int) -> Rejected:
-    what = f"is {TOO_LONG}" if size > MAX_LINE_BYTES else "has no end"
+def _lost(where: str, byte: int, what: str) -> Rejected:
     detail = f"the value at byte {byte} {what}; the rest of the file could not be read"
     return Rejected(where, Reason.JSON, detail)
 

@@ -242,7 +242,8 @@ BAD_LINES = {
     "not UTF-8": ROW.replace(b"missile", b"mi\xffsile"),
     "half a character": ROW.replace(b"missile", b"\\ud800"),
     "a number": b"17",
-    "too long": b'"' + b"x" * (MAX_LINE_BYTES + 10) + b'"',
+    "too long": b'"' + b"x]," * (MAX_LINE_BYTES // 3 + 10) + b'"',
+    "too many parts": b"[" + b'"\\"",' * (MAX_LINE_BYTES // 5 + 10) + b"0]",
 }
 
 
@@ -271,8 +272,13 @@ def test_a_bad_row_costs_itself_alone(tmp_path: Path, what: str, listed: bool) -
         (b"\n\n%s\n%s", True),
         (b"[%s,%s,]", False),
         (b"[%s,%s", False),
+        (b"[%s]\n[%s]\n", False),
+        (b"[%s,%s}]", False),
     ],
-    ids=["bom crlf lines", "bom crlf list", "empty lines", "trailing comma", "no end"],
+    ids=[
+        *("bom crlf lines", "bom crlf list", "empty lines", "trailing comma", "no end"),
+        *("two lists", "a bracket too many"),
+    ],
 )
 def test_what_editors_and_windows_do_to_files(tmp_path: Path, text: bytes, good: bool) -> None:
     path = tmp_path / "rows.json"
