@@ -96,3 +96,26 @@ def test_export_renders_every_video(project, clips):
         "export", project / "train.jsonl", "--render", few, "--media-root", clips.root, "--limit", 1
     )
     assert len(list(few.iterdir())) == 1
+
+
+def test_rows_of_a_format_without_cuts_name_the_rendered_files(project, clips):
+    rows = [row(4, "store_0.mp4"), row(5, "missing.mp4")]
+    for one in rows:
+        one |= {"kind": "mix_vid", "media": [{"type": "video", "cut": [*media(one), {"black": 1}]}]}
+    twins = [rows[0] | {"id": name} for name in ("q/6", "q_6")]
+    source, out = project / "cuts.jsonl", project / "out.jsonl"
+    source.write_text("".join(json.dumps(r) + "\n" for r in [*rows, *twins]))
+    words = ["export", source, out, "--format", "vidbridge", "--media-root", clips.root]
+    with pytest.raises(KinogradError, match="missing.mp4"):
+        run(*words, "--render", clips.root / "cuts")
+    videos = [json.loads(line)["video"] for line in out.read_text().splitlines()]
+    assert videos == ["cuts/q_4.mp4", "cuts/q_6.mp4", "cuts/q_6-3.mp4"]
+    assert all((clips.root / video).is_file() for video in videos)
+    with pytest.raises(UsageError, match="lies elsewhere"):
+        run(*words, "--render", project / "cuts")
+    with pytest.raises(UsageError, match="unknown format"):
+        run("export", source, out, "--format", "x", "--render", clips.root / "cuts")
+
+
+def media(one: dict) -> list[dict]:
+    return [{"path": m["path"], "end": 0.5} for m in one["media"]]

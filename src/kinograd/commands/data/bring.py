@@ -75,18 +75,32 @@ def export(
     media_root: Annotated[Path, typer.Option(help="Folder under which media lie.")] = Path("."),
     limit: Limit = None,
 ) -> None:
-    """Write a data file in another format, or, with --render, its cuts as mp4."""
+    """Write a data file in another format; with --render its cuts as mp4, and OUT names those."""
     from itertools import islice
 
-    from kinograd.commands.data.look import write_clips
+    from kinograd.commands.data.look import refuse, write_clips
     from kinograd.data.formats import format_of
 
-    if bool(out) == (render is not None):
-        raise UsageError("name either OUT or --render FOLDER")
+    faults: list[str] = []
+    if not out and render is None:
+        raise UsageError("name OUT, or --render FOLDER, or both")
+    if format is not None:
+        format_of(format)
     rows = islice(_good(examples), limit)
     if render is not None:
-        write_clips(list(rows), render, media_root)
-        return
+        root, named = media_root.resolve(), render.resolve()
+        if out and not named.is_relative_to(root):
+            raise UsageError(f"rows name files under --media-root {root}; {named} lies elsewhere")
+        named = named.relative_to(root) if out else Path()
+        rows, faults = write_clips(list(rows), render, media_root, named=named)
+    if out:
+        _export(out, rows, format, shards)
+    refuse(faults)
+
+
+def _export(out: str, rows: Iterable[Example], format: str | None, shards: int | None) -> None:
+    from kinograd.data.formats import format_of
+
     if format in (None, "kinograd", "parquet"):
         print(f"{out}: {_write(out, rows, shards, format)} rows")
         return

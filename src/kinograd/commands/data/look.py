@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,38 +14,61 @@ _GIF_FPS, _GIF_PIXELS = 8.0, 320 * 240
 
 
 def write_clips(
-    examples: Sequence[Example], folder: Path, media_root: Path, form: str = "mp4"
-) -> None:
+    examples: Sequence[Example],
+    folder: Path,
+    media_root: Path,
+    form: str = "mp4",
+    named: Path = Path(),
+) -> tuple[list[Example], list[str]]:
     """One file per video of every example, named after the example's id.
 
     Args:
         form: ``mp4``, or ``gif``: small, opens anywhere.
+        named: ``folder`` as rows name it.
 
-    Raises:
-        KinogradError: some clips cannot be decoded; the others are written.
+    Returns:
+        The examples with these files in place of their cuts, and what could not be decoded:
+        a line for each such example, which is not among them.
     """
     from kinograd.config.video import VideoConfig
     from kinograd.progress import progress
-    from kinograd.types import KinogradError, MediaType
+    from kinograd.types import Cut, MediaType
     from kinograd.video.faults import ClipError
     from kinograd.video.render import render
 
     folder.mkdir(parents=True, exist_ok=True)
+    filmed: list[Example] = []
     faults: list[str] = []
+    used: set[Path] = set()
     with progress(len(examples), "rendering") as bar:
         for example in examples:
-            videos = [m for m in example.media if m.type is MediaType.VIDEO]
-            for number, medium in enumerate(videos):
-                suffix = f"-{number}" if len(videos) > 1 else ""
-                file = folder / f"{_file_name(example.id)}{suffix}.{form}"
-                try:
+            media: list[Media] = []
+            try:
+                for number, medium in enumerate(example.media):
+                    if medium.type is not MediaType.VIDEO:
+                        media.append(medium)
+                        continue
+                    suffix = f"-{number}" if len(example.media) > 1 else ""
+                    name = f"{_file_name(example.id)}{suffix}"
+                    if (file := folder / f"{name}.{form}") in used:
+                        file = folder / f"{name}-{len(used)}.{form}"
+                    used.add(file)
                     if form == "gif":
                         _write_gif(medium, file, media_root)
                     else:
                         render(medium, file, VideoConfig(), media_root)
-                except ClipError as error:
-                    faults.append(f"{example.id}: {error}")
+                    media.append(replace(medium, cut=Cut.whole((named / file.name).as_posix())))
+                filmed.append(replace(example, media=tuple(media)))
+            except ClipError as error:
+                faults.append(f"{example.id}: {error}")
             bar.advance()
+    return filmed, faults
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise a KinogradError that tells what could not be rendered, if there is any."""
+    from kinograd.types import KinogradError
+
     if faults:
         raise KinogradError("\n".join([f"{len(faults)} clips cannot be rendered:", *faults[:20]]))
 

@@ -120,7 +120,7 @@ def _run(
     render_format: str,
     **teaching: Any,
 ) -> None:
-    from kinograd.commands.data.look import write_clips
+    from kinograd.commands.data.look import refuse, write_clips
     from kinograd.data.proxy.produce import Plan, produce
 
     root = media_root or (input if _is_raw(input) else Path("."))
@@ -144,7 +144,8 @@ def _run(
     if not any(files.values()):
         raise KinogradError(f"no row could be built; {out} is empty, the reasons stand above")
     if render is not None:
-        write_clips([r for some in files.values() for r in some], render, root, render_format)
+        shown = [r for some in files.values() for r in some]
+        refuse(write_clips(shown, render, Path(root), render_format)[1])
 
 
 def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
