@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from hashlib import blake2b
 
+from kinograd.types import DataError
+
 
 class Seen:
     """Keys (as 64-bit digests) with a value each, in a temporary file that deletes itself."""
@@ -19,20 +21,26 @@ class Seen:
 
     def first(self, key: str, value: str) -> str | None:
         """The value that ``key`` was first met with; None if that is now."""
-        try:
-            self._table.execute("insert into seen values (?, ?)", (digest(key), value))
-        except sqlite3.IntegrityError:
-            return self.find(key)
-        return None
+        known = self._do("insert or ignore into seen values (?, ?)", digest(key), value)
+        return None if known.rowcount else self.find(key)
 
     def put(self, key: str, value: str) -> None:
         """Sets the value of ``key``, whatever it was."""
-        self._table.execute("insert or replace into seen values (?, ?)", (digest(key), value))
+        self._do("insert or replace into seen values (?, ?)", digest(key), value)
 
     def find(self, key: str) -> str | None:
         """The value of ``key``; None if it was not met."""
-        found = self._table.execute("select value from seen where key = ?", (digest(key),))
+        found = self._do("select value from seen where key = ?", digest(key))
         return next((value for (value,) in found), None)
+
+    def _do(self, statement: str, *values: int | str) -> sqlite3.Cursor:
+        try:
+            return self._table.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise DataError(
+                f"the folder of temporary files: {error}; make room there, or set SQLITE_TMPDIR "
+                "to a folder that has some, and run the same command again"
+            ) from None
 
     def close(self) -> None:
         self._table.close()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.data.formats import kinograd, parquet
-from kinograd.data.formats.source import Found, Written, hash_of, unique
-from kinograd.data.jsonl import example_to_json
+from kinograd.data.formats.source import Found, Written, unique
+from kinograd.data.jsonl import each_once, example_to_json
 from kinograd.data.rows import Rejected
 from kinograd.records import sync, write_atomically
 from kinograd.types import DataError, Example, UsageError
@@ -90,17 +90,23 @@ def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: s
         raise UsageError(f"{folder} exists; delete it, or choose another name")
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        count = _write(temporary, each_once(folder, examples), shards, kind)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync(folder.parent)
+    return Written(count)
+
+
+def _write(temporary: Path, examples: Iterable[Example], shards: int, kind: str) -> int:
     temporary.mkdir(parents=True)
     files = [temporary / f"part-{n:05d}-of-{shards:05d}.{kind}" for n in range(shards)]
     opener = parquet.row_writer if kind == "parquet" else _lines
     counts = [0] * shards
     with ExitStack() as opened:
         writers = [opened.enter_context(opener(file)) for file in files]
-        seen: set[bytes] = set()
         for number, example in enumerate(examples):
-            if (key := hash_of(example.id)) in seen:
-                raise DataError(f"{folder}: two rows have the id {example.id!r}")
-            seen.add(key)
             writers[number % shards](example)
             counts[number % shards] += 1
     told = [
@@ -111,9 +117,7 @@ def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: s
         sync(file)
     manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": told}
     write_atomically(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-    os.replace(temporary, folder)
-    sync(folder.parent)
-    return Written(sum(counts))
+    return sum(counts)
 
 
 @contextmanager

@@ -25,9 +25,8 @@ from typing import Any
 
 from kinograd.config.video import VideoConfig
 from kinograd.data.dedup import media_key, question_key
-from kinograd.data.formats.source import atomic
 from kinograd.data.journal import Journal, resumable
-from kinograd.data.jsonl import example_to_json
+from kinograd.data.jsonl import atomic, example_to_json
 from kinograd.data.leak import find_leak
 from kinograd.data.rows import Reason, Rejected
 from kinograd.data.seen import Seen
@@ -189,8 +188,6 @@ def validate(
         The report: rows, valid, rejected by reason, the same by source.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for stale in out.glob("*.jsonl.*.partial"):  # of a killed run: the journal has one writer
-        stale.unlink()
     counts = _Counts()
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
     seen = Seen(), Seen()

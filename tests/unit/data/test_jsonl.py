@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from kinograd.data.jsonl import (
     read_examples,
     write_examples,
 )
+from kinograd.data.seen import Seen
 from kinograd.types import Black, Cut, DataError, Example, Kind, Media, MediaType, Span
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))
@@ -166,3 +170,21 @@ def test_failed_write_leaves_the_old_file(tmp_path) -> None:
 def test_last_line_needs_no_newline(tmp_path) -> None:
     path = written(tmp_path / "rows.jsonl", json.dumps(row()).encode())
     assert len(read_examples(path)) == 1
+
+
+def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    out = tmp_path / "rows.jsonl"
+    stays = [f"rows.jsonl.{os.getppid()}.partial", f"other.jsonl.{dead.pid}.partial", "x.partial"]
+    for name in (f"rows.jsonl.{dead.pid}.partial", *stays):
+        (tmp_path / name).write_text("half")
+    write_examples(out, [])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["rows.jsonl", *stays])
+
+
+def test_a_full_folder_of_temporary_files_is_an_error_with_a_remedy() -> None:
+    seen = Seen()
+    seen._table.execute("pragma max_page_count = 2")  # full at once, as a small disk is later
+    with pytest.raises(DataError, match="make room there"):
+        print([seen.first(str(number), "here") for number in range(1000)])

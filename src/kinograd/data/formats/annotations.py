@@ -22,6 +22,7 @@ from typing import Any
 from kinograd.data.formats import source
 from kinograd.data.formats.scan import json_map
 from kinograd.data.formats.source import BadRow, Format, Found, Written, guarded, unique
+from kinograd.data.jsonl import atomic
 from kinograd.data.rows import Reason, Rejected, Row
 from kinograd.types import Example, Kind
 
@@ -102,7 +103,7 @@ def write(path: Path, examples: Iterable[Example]) -> Written:
     """COIN's JSON; the record of an import is given back unless its events have changed."""
     left_out: list[Rejected] = []
     count = 0
-    with source.atomic(path) as stream:
+    with atomic(path) as stream:
         stream.write('{"database": {')
         for example in examples:
             try:

@@ -16,6 +16,7 @@ from kinograd.data.formats import source
 from kinograd.data.formats.annotations import laid_out
 from kinograd.data.formats.scan import lines
 from kinograd.data.formats.source import BadRow, Format, Found, Written, guarded, unique
+from kinograd.data.jsonl import atomic
 from kinograd.data.rows import Reason, Rejected
 from kinograd.types import Example, Kind
 
@@ -77,7 +78,7 @@ def write(path: Path, examples: Iterable[Example]) -> Written:
     """The CSV of imported Kinetics rows; others have no YouTube id and time."""
     left_out: list[Rejected] = []
     count = 0
-    with source.atomic(path) as stream:
+    with atomic(path) as stream:
         out = csv.writer(stream, lineterminator="\n")
         out.writerow(_COLUMNS)
         for example in examples:

@@ -19,12 +19,16 @@ from kinograd.data.formats.source import (
     JsonRow,
     Written,
     guarded,
-    hash_of,
     unique,
 )
-from kinograd.data.jsonl import example_from_json, example_to_json, parse_json
+from kinograd.data.jsonl import (
+    each_once,
+    example_from_json,
+    example_to_json,
+    parse_json,
+    whole,
+)
 from kinograd.data.rows import Reason, Rejected, Row
-from kinograd.records import replacing, sync
 from kinograd.types import DataError, Example
 
 _ROWS = 1024  # of a row group, and read at once
@@ -108,18 +112,11 @@ def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
 
 
 def write(path: Path, examples: Iterable[Example]) -> Written:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    seen: set[bytes] = set()
-    with replacing(path) as partial:
-        with row_writer(partial) as write_row:
-            for example in examples:
-                if (key := hash_of(example.id)) in seen:
-                    raise DataError(f"{path}: two rows have the id {example.id!r}")
-                seen.add(key)
-                write_row(example)
-        sync(partial)
-    sync(path.parent)
-    return Written(len(seen))
+    count = 0
+    with whole(path) as partial, row_writer(partial) as write_row:
+        for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
+            write_row(example)
+    return Written(count)
 
 
 FORMAT = Format("parquet", "parquet with the columns of a canonical row", read, write)

@@ -14,21 +14,20 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kinograd.data.formats.scan import json_rows
 from kinograd.data.jsonl import (
     MAX_LINE_BYTES,
     TOO_LONG,
+    atomic,
     example_from_json,
     example_to_json,
     parse_json,
 )
 from kinograd.data.rows import Reason, Rejected, Row
-from kinograd.records import replacing, sync
 from kinograd.rewards.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
@@ -36,8 +35,8 @@ Found = Example | Rejected
 JsonRow = dict[str, Any]
 
 CUTS = (
-    "the format holds whole files, in most cases one per row; write cuts as files first: "
-    "kinograd data export IN.jsonl --render FOLDER"
+    "the format holds whole files, in most cases one per row; have cuts written as files too: "
+    "kinograd data export IN OUT --format NAME --render FOLDER --media-root ROOT"
 )
 _ABSENT = object()
 _DRIVE_OR_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -236,17 +235,6 @@ def dump(form: RowFormat, example: Example, stem: str) -> JsonRow:
             pass
     same = _loaded(form, plain, stem).id == example.id
     return plain if same else plain | {"id": example.id}
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[TextIO]:
-    """A text file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-        sync(partial)
-    sync(path.parent)
 
 
 # -------------------------------------------------------------------- fields
