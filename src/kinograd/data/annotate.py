@@ -25,7 +25,7 @@ from kinograd.data.journal import Journal
 from kinograd.data.jsonl import example_to_json
 from kinograd.data.outcome import Found, Outcome, numbered, write_outcome
 from kinograd.data.rows import Reason, Rejected
-from kinograd.data.teacher import Teacher, image_part, teach
+from kinograd.data.teacher import ASKED, Teacher, image_part, teach
 from kinograd.judge.transport import Failure
 from kinograd.rewards.extract import has_format, think_span
 from kinograd.rewards.score import check_routing, score_groups
@@ -95,8 +95,7 @@ def annotate(
 
 def asked_of(config: AnnotateConfig) -> dict[str, Any]:
     """The settings that decide the replies, for the digest of the journal."""
-    told = {"model", "temperature", "top_p", "max_tokens", "jpeg_quality"}
-    kept = {"teacher": told, "video": True, "prompt": True, "samples": True}
+    kept = {"teacher": ASKED, "video": True, "prompt": True, "samples": True}
     return config.model_dump(mode="json", include=kept)
 
 

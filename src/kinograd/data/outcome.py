@@ -11,7 +11,7 @@ from pathlib import Path
 from kinograd.data.jsonl import write_examples
 from kinograd.data.rows import Reason, Rejected
 from kinograd.records import write_atomically
-from kinograd.types import Example
+from kinograd.types import Example, UsageError
 
 Found = Example | Rejected
 
@@ -27,6 +27,16 @@ class Outcome:
 def quarantine_of(out: Path) -> Path:
     """Where the rows that are not in ``out`` are told: ``a.jsonl``, ``a.quarantine.jsonl``."""
     return out.with_name(f"{out.stem}.quarantine.jsonl")
+
+
+def apart(out: str | Path, *sources: str | Path) -> None:
+    """Refuse to write a file over one that it is made from: rows left out would be lost.
+
+    Raises:
+        UsageError: naming the file.
+    """
+    if any(Path(out).resolve() == Path(source).resolve() for source in sources):
+        raise UsageError(f"{out} is read here, and would be written over: name another OUT")
 
 
 def numbered(rows: Iterable[Found], source: str) -> Iterator[tuple[str, Found]]:

@@ -27,6 +27,8 @@ from kinograd.types import KinogradError, Unscored
 
 T = TypeVar("T")
 
+ASKED = {"model", "temperature", "top_p", "max_tokens", "jpeg_quality"}
+"""The settings of a teacher that decide its replies, for the digest of a journal."""
 _REFUSED = frozenset({401, 403, 404})  # a wrong key or model: every other row ends the same
 
 

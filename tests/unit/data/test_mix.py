@@ -163,3 +163,18 @@ def test_the_verb_prints_the_composition(
     ]
     assert main([*words[:-1], "--temperature", "2"]) == 2
     assert "--temperature" in capsys.readouterr().err
+
+
+def test_a_source_is_never_written_over(tmp_path: Path) -> None:
+    a = file(tmp_path, "a", 3)
+    before = a.read_bytes()
+    for words in (
+        ["mix", str(a), str(a)],
+        ["annotate", str(a), str(a), "--teacher", "http://127.0.0.1:1/v1", "--model", "m"],
+        ["proxy", "jigsaw", "--input", str(a), "--out", str(a)],
+        ["import", str(a), str(a)],
+        ["export", str(a), str(a)],
+    ):
+        assert main(["data", *words]) == 2, words
+    assert a.read_bytes() == before
+    assert [*tmp_path.iterdir()] == [a]

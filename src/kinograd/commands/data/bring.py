@@ -44,7 +44,7 @@ def import_(
     """Read any known format; good rows go to OUT, the others to its quarantine with why."""
     from kinograd.commands.data.teach import show
     from kinograd.data.formats import FORMATS, read_any
-    from kinograd.data.outcome import write_outcome
+    from kinograd.data.outcome import apart, write_outcome
 
     if list_:
         for name, one in FORMATS.items():
@@ -53,6 +53,7 @@ def import_(
     if not source or not out:
         raise UsageError("name a source and OUT: kinograd data import SOURCE OUT.jsonl")
     target = Path(out)
+    apart(target, source)
     rows = _rated(read_any(source, format, layout))
     outcome = write_outcome(target, rows, lambda _, examples: _write(out, examples, shards))
     show(target, outcome)
@@ -80,7 +81,9 @@ def export(
 
     from kinograd.commands.data.look import refuse, write_clips
     from kinograd.data.formats import format_of
+    from kinograd.data.outcome import apart
 
+    apart(out, examples)
     faults: list[str] = []
     if not out and render is None:
         raise UsageError("name OUT, or --render FOLDER, or both")

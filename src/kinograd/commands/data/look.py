@@ -93,14 +93,8 @@ def _write_gif(medium: Media, out: Path, media_root: Path) -> None:
     clip = decode(medium, spec, VideoConfig(), media_root)
     first, *rest = (Image.fromarray(frame.transpose(1, 2, 0)) for frame in clip.frames)
     with replacing(out) as partial:
-        first.save(
-            partial,
-            "GIF",
-            save_all=True,
-            append_images=rest,
-            duration=round(1000 / clip.fps),
-            loop=0,
-        )
+        pause = round(1000 / clip.fps)
+        first.save(partial, "GIF", save_all=True, append_images=rest, duration=pause, loop=0)
 
 
 def _file_name(name: str) -> str:

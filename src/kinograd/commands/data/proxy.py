@@ -121,8 +121,11 @@ def _run(
     **teaching: Any,
 ) -> None:
     from kinograd.commands.data.look import refuse, write_clips
+    from kinograd.commands.data.teach import show_cost
+    from kinograd.data.outcome import apart
     from kinograd.data.proxy.produce import Plan, produce
 
+    apart(out, input)
     root = media_root or (input if _is_raw(input) else Path("."))
     plan = Plan(task, options, str(root), seed, test_fraction, workers, backend)
     if _is_raw(input) and not teaching.get("teacher") and task in ("dark-event", "mix-vid"):
@@ -135,12 +138,7 @@ def _run(
         rows = list(produce(_read(input, root, format, layout), str(input), plan, asking))
         files = _write(out, rows)
     if asking is not None:
-        used = asking.teacher.usage
-        cost = f", cost {asking.teacher.cost:.2f}" if asking.teacher.cost else ""
-        print(
-            f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
-            f"{used.completion_tokens} out{cost}; replies are kept in {asking.journal.path}"
-        )
+        show_cost(asking.teacher, asking.journal)
     if not any(files.values()):
         raise KinogradError(f"no row could be built; {out} is empty, the reasons stand above")
     if render is not None:
@@ -174,20 +172,19 @@ def _asking(
     from kinograd.data.journal import Journal, digest_of
     from kinograd.data.proxy.asking import AskingConfig, Crew
     from kinograd.data.proxy.produce import Asking
-    from kinograd.data.teacher import Teacher
+    from kinograd.data.teacher import ASKED, Teacher
     from kinograd.judge import build_judges
     from kinograd.video.cache import ClipStore
 
     given = {"teacher": {"urls": [url.strip() for url in teacher.split(",")], "model": model}}
     config = load_section(AskingConfig, given, setting or ())
-    told = {"model", "temperature", "top_p", "max_tokens", "jpeg_quality"}
     digest = digest_of(
         [],
         {
             "task": plan.task,
             "inferable": inferable,
             "asking": config.model_dump(mode="json", include={"video", "judge", "samples"}),
-            "teacher": config.teacher.model_dump(mode="json", include=told),
+            "teacher": config.teacher.model_dump(mode="json", include=ASKED),
         },
     )
     factor = config.video.spec().size_factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,9 +14,9 @@ from kinograd.commands.data.teach import show
 from kinograd.types import UsageError
 
 if TYPE_CHECKING:
-    from kinograd.config.schema import EvalRecipe, SamplingConfig
-    from kinograd.data.filter import Rule
-    from kinograd.data.outcome import Outcome
+    from kinograd.config.schema import EvalRecipe
+    from kinograd.models.reader import Unreadable
+    from kinograd.types import Example, Group
 
 
 def filter(
@@ -46,30 +47,10 @@ def filter(
     Answers are journalled in OUT.journal: the same command goes on after any interruption,
     and other rules select anew without asking again.
     """
-    from kinograd.data.filter import Rule
-
-    loaded: EvalRecipe = read_recipe(recipe, "eval")
-    files = [str(input)] if input else loaded.eval.data
-    if len(files) != 1:
-        raise UsageError("data filter takes one file: give --input FILE")
-    sampling = loaded.eval.sampling.model_copy(update={"temperature": temperature})
-    rule = Rule(drop_right, drop_wrong, caption_spread, spread)
-    show(out, filter_file(loaded, Path(files[0]), format, out, samples, sampling, rule))
-
-
-def filter_file(
-    recipe: EvalRecipe,
-    source: Path,
-    format: str,
-    out: Path,
-    samples: int,
-    sampling: SamplingConfig,
-    rule: Rule,
-) -> Outcome:
-    """Filter one file by the answers of the recipe's model."""
-    from kinograd.data.filter import filter_rows
+    from kinograd.data.filter import Rule, filter_rows
     from kinograd.data.formats import read_any
     from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.outcome import apart
     from kinograd.eval.sampling import sample_groups
     from kinograd.judge import build_judges
     from kinograd.models.load import load
@@ -80,47 +61,38 @@ def filter_file(
     from kinograd.types import Example
     from kinograd.video.cache import ClipStore
 
-    judges = build_judges(recipe.judges)
-    rows = partial(read_any, source, format)
-    kinds = {row.kind for row in rows() if isinstance(row, Example)}
-    check_routing(kinds, recipe.reward, judges)
-    model = load(recipe.model)
+    loaded: EvalRecipe = read_recipe(recipe, "eval")
+    files = [str(input)] if input else loaded.eval.data
+    if len(files) != 1:
+        raise UsageError("data filter takes one file: give --input FILE")
+    apart(out, *files)
+    sampling = loaded.eval.sampling.model_copy(update={"temperature": temperature})
+    rule = Rule(drop_right, drop_wrong, caption_spread, spread)
+    judges = build_judges(loaded.judges)
+    rows = partial(read_any, files[0], format)
+    check_routing({r.kind for r in rows() if isinstance(r, Example)}, loaded.reward, judges)
+    model = load(loaded.model)
     options = {
-        **recipe.model_dump(mode="json", include={"video", "prompt", "reward", "judges", "model"}),
+        **loaded.model_dump(mode="json", include={"video", "prompt", "reward", "judges", "model"}),
         "sampling": sampling.model_dump(mode="json"),
         "samples": samples,
-        "seed": recipe.run.seed,
+        "seed": loaded.run.seed,
         "weights": input_digests([], model.path)["model"],
     }
-    root = Path(recipe.eval.media_root or recipe.data.media_root)
+    root = Path(loaded.eval.media_root or loaded.data.media_root)
     unit = model.geometry.patch * model.geometry.merge
+    size, key, reward = loaded.eval.batch_size, (loaded.run.seed, "filter"), loaded.reward
     with (
-        Journal(out.with_name(f"{out.name}.journal"), digest_of([source], options)) as journal,
-        ClipStore(recipe.video, root, unit) as store,
+        Journal(out.with_name(f"{out.name}.journal"), digest_of(files, options)) as journal,
+        ClipStore(loaded.video, root, unit) as store,
     ):
-        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
-        engine = InProcessEngine(model, recipe.rollout)
-        size = recipe.eval.batch_size
+        reader = Reader(model, store, loaded.prompt, loaded.run.seed)
+        engine = InProcessEngine(model, loaded.rollout)
 
-        return filter_rows(
-            rows,
-            str(source),
-            out,
-            lambda examples: sample_groups(
-                engine,
-                reader,
-                examples,
-                samples,
-                sampling,
-                recipe.reward,
-                judges,
-                (recipe.run.seed, "filter"),
-                size,
-            ),
-            rule,
-            journal,
-            size,
-        )
+        def sample(some: Sequence[Example]) -> Iterator[Group | Unreadable]:
+            return sample_groups(engine, reader, some, samples, sampling, reward, judges, key, size)
+
+        show(out, filter_rows(rows, files[0], out, sample, rule, journal, size))
 
 
 def mix(
@@ -147,14 +119,9 @@ def mix(
     """Mix files by weight, in an order that depends on the seed alone."""
     from kinograd.data import mix as mixing
 
+    chosen = [mixing.parse_source(text) for text in sources]
     parts = mixing.mix(
-        [mixing.parse_source(text) for text in sources],
-        out,
-        rows=rows,
-        temperature=temperature,
-        seed=seed,
-        repeat=repeat,
-        prefix=prefix,
+        chosen, out, rows=rows, temperature=temperature, seed=seed, repeat=repeat, prefix=prefix
     )
     total = sum(part.rows for part in parts)
     print(f"{out}: {total} rows")

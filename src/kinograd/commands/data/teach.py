@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from kinograd.data.journal import Journal
     from kinograd.data.outcome import Outcome
+    from kinograd.data.teacher import Teacher
 
 
 def annotate(
@@ -40,10 +43,12 @@ def annotate(
     from kinograd.data.annotate import asked_of
     from kinograd.data.formats import read_any
     from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.outcome import apart
     from kinograd.data.teacher import Teacher
     from kinograd.judge import build_judges
     from kinograd.video.cache import ClipStore
 
+    apart(out, examples)
     given: dict[str, Any] = {
         "teacher": {"urls": [url.strip() for url in teacher.split(",")], "model": model},
         "media_root": str(media_root),
@@ -57,19 +62,16 @@ def annotate(
         ClipStore(config.video, config.media_root, config.video.spec().size_factor) as store,
         Journal(out.with_name(f"{out.name}.journal"), digest_of([], asked_of(config))) as journal,
     ):
-        outcome = work(
-            lambda: read_any(examples, format),
-            str(examples),
-            out,
-            config,
-            asked,
-            store,
-            journal,
-            build_judges(config.judges),
-        )
-    show(out, outcome)
-    used = asked.usage
-    cost = f", cost {asked.cost:.2f}" if asked.cost else ""
+        rows = partial(read_any, examples, format)
+        judges = build_judges(config.judges)
+        show(out, work(rows, str(examples), out, config, asked, store, journal, judges))
+    show_cost(asked, journal)
+
+
+def show_cost(teacher: Teacher, journal: Journal) -> None:
+    """What was asked and what it took."""
+    used = teacher.usage
+    cost = f", cost {teacher.cost:.2f}" if teacher.cost else ""
     print(
         f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
         f"{used.completion_tokens} out{cost}; replies are kept in {journal.path}"
