@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
 
+from kinograd.data.rows import Reason, Rejected
 from kinograd.data.seen import Seen
 from kinograd.records import replacing, sync
 from kinograd.types import DataError, Example, Kind
@@ -46,8 +47,7 @@ def read_examples(paths: str | Path | Iterable[str | Path]) -> list[Example]:
     examples: list[Example] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         before = len(examples)
-        for number, example in _numbered(Path(path)):
-            here = f"{path}:{number}"
+        for here, example in _strict(Path(path)):
             if example.id in seen:
                 raise DataError(f"{here}: id {example.id!r} was already used at {seen[example.id]}")
             seen[example.id] = here
@@ -63,7 +63,26 @@ def iter_examples(path: str | Path) -> Iterator[Example]:
     Raises:
         DataError: at the first row that breaks the contract.
     """
-    return (example for _, example in _numbered(Path(path)))
+    return (example for _, example in _strict(Path(path)))
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
+    """Every line with its place, good or bad; one that is too long is never held."""
+    with path.open("rb") as stream:
+        number = 0
+        while line := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            where = f"{path}:{number}"
+            row, reason = None, Reason.JSON
+            try:
+                row, reason = parse_line(line, first=number == 1), Reason.SCHEMA
+                yield where, example_from_json(row)
+            except DataError as error:
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(1 << 20)
+                name = row.get("id") if isinstance(row, dict) else None
+                name = name if isinstance(name, str) else None
+                yield where, Rejected(where, reason, str(error), name)
 
 
 def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
@@ -206,17 +225,13 @@ def example_from_json(row: Any) -> Example:
     return example
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Example]]:
+def _strict(path: Path) -> Iterator[tuple[str, Example]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            try:
-                yield number, example_from_json(parse_line(line, first=number == 1))
-            except DataError as error:
-                raise DataError(f"{path}:{number}: {error}") from None
+    for where, row in read_lines(path):
+        if isinstance(row, Rejected):
+            raise DataError(f"{where}: {row.detail}")
+        yield where, row
 
 
 def parse_line(line: bytes, first: bool) -> Any:

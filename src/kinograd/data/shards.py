@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.data.formats import kinograd, parquet
-from kinograd.data.formats.source import Found, Written, unique
+from kinograd.data.formats.source import Placed, Written
 from kinograd.data.jsonl import each_once, example_to_json
-from kinograd.data.rows import Rejected
 from kinograd.records import sync, write_atomically
 from kinograd.types import DataError, Example, UsageError
 
@@ -45,7 +44,7 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def read_shards(path: Path) -> Iterator[Found]:
+def read_shards(path: Path) -> Iterator[Placed]:
     """The rows of a sharded folder in their order.
 
     Raises:
@@ -61,19 +60,18 @@ def read_shards(path: Path) -> Iterator[Found]:
             raise DataError(f"{file}: the shard is missing; copy the whole folder again")
         if file.stat().st_size != shard["bytes"] or _sha256(file) != shard["sha256"]:
             raise DataError(f"{file}: not the shard in {MANIFEST}; copy or write it again")
-    return unique(_by_turns([folder / s["file"] for s in manifest["shards"]]))
+    return _by_turns([folder / s["file"] for s in manifest["shards"]])
 
 
-def _by_turns(files: list[Path]) -> Iterator[tuple[str, Found]]:
+def _by_turns(files: list[Path]) -> Iterator[Placed]:
     form = parquet.FORMAT if files and files[0].suffix == ".parquet" else kinograd.FORMAT
     readers = [form.read(file) for file in files]
     while readers:
-        for number, reader in enumerate(readers):
+        for reader in readers:
             row = next(reader, None)
             if row is None:  # the first that ends has the last turn
                 return
-            where = row.where if isinstance(row, Rejected) else str(files[number])
-            yield where, row
+            yield row
 
 
 def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: str) -> Written:

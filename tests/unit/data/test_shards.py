@@ -27,8 +27,9 @@ def test_rows_come_back_in_order(tmp_path: Path, kind: str, count: int, shards: 
     sizes = [s["rows"] for s in manifest["shards"]]
     assert sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
-    assert list(read_shards(folder)) == list(read_any(folder)) == rows(count)
+    assert [row for _, row in read_shards(folder)] == rows(count)
     if count:
+        assert list(read_any(folder)) == rows(count)
         assert load_examples([folder / "manifest.json"]) == (rows(count), [])
 
 

@@ -101,11 +101,10 @@ def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> N
     report = json.loads((folder / "report.json").read_text())
     assert (report["rows"], report["valid"]) == (18, 2)
     assert report["rejected"]["path"] == 4
-    assert report["by_source"]["(unread)"]["rejected"] == {
-        "json": 1,
-        "schema": 1,
-        "duplicate": 1,
-    }
+    assert report["by_source"]["(unread)"]["rejected"] == {"json": 1, "schema": 1}
+    again = next(f for f in found if f["detail"].startswith("the id was already used at"))
+    assert again["detail"].endswith(f"{tmp_path}/rows.jsonl:1")
+    assert again["row"]["question"] == "Another?"
     assert "opened, not decoded" in shown
 
 
@@ -185,3 +184,19 @@ def test_checks_of_text_and_paths() -> None:
         assert check_paths(Example("x", Kind.OCR, "?", "a", (media,))) is not None, path
     media = Media(MediaType.VIDEO, Cut.whole("a..b/c d.mp4"))
     assert check_paths(Example("x", Kind.OCR, "?", "a", (media,))) is None
+
+
+def test_places_of_foreign_rows_are_lines_of_their_file(shelf: Any, tmp_path: Path) -> None:
+    row = {"video_filename": "./a.mp4", "problem": "how many?", "solution": "<answer> 1 </answer>"}
+    again, other = row | {"id": "again"}, row | {"problem": "which?", "id": "again"}
+    text = "\n\n\n".join(map(json.dumps, (row, again, other)))
+    (tmp_path / "dvd.jsonl").write_text(text)
+    assert shelf.run("validate", tmp_path / "dvd.jsonl", "--out", tmp_path / "out")[0] == 1
+    found = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines())
+    assert [(f["where"], f["detail"]) for f in found] == [
+        (
+            f"{tmp_path}/dvd.jsonl:4",
+            f"the same question about the same clip as {tmp_path}/dvd.jsonl:1",
+        ),
+        (f"{tmp_path}/dvd.jsonl:7", f"the id was already used at {tmp_path}/dvd.jsonl:4"),
+    ]

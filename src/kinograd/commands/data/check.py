@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,7 @@ from kinograd.types import UsageError
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.data.rows import Rejected
-    from kinograd.types import Example
+    from kinograd.data.formats.source import Placed
 
 Files = Annotated[
     list[str],
@@ -61,7 +61,7 @@ def validate(
         _counting(paths, "validating") as advance,
     ):
         found = work(
-            _rows(paths, format),
+            _placed(paths, format),
             folder,
             journal,
             checks,
@@ -221,15 +221,16 @@ def _absolute(folder: Path | None) -> str | None:
     return None if folder is None else str(folder.resolve())
 
 
-def _rows(paths: Iterable[Path], format: str) -> Iterator[tuple[str, Example | Rejected]]:
-    from kinograd.data.formats import read_any
-    from kinograd.data.rows import Rejected
+def _placed(paths: Iterable[Path], format: str) -> Iterator[Placed]:
+    from kinograd.data.formats import read_placed
 
-    for path in paths:
-        listed = path.suffix == ".json"
-        for number, row in enumerate(read_any(path, format)):
-            place = f"{path}[{number}]" if listed else f"{path}:{number + 1}"
-            yield row.where if isinstance(row, Rejected) else place, row
+    return chain.from_iterable(read_placed(path, format) for path in paths)
+
+
+def _rows(paths: Iterable[Path], format: str) -> Iterator[Placed]:
+    from kinograd.data.formats.source import unique
+
+    return unique(_placed(paths, format))
 
 
 def _told(checks: Any) -> dict[str, Any]:

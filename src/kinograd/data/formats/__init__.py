@@ -16,10 +16,10 @@ from kinograd.data.formats import (
     tagged,
     video_r1,
 )
-from kinograd.data.formats.source import Format, Found, Written
+from kinograd.data.formats.source import Format, Found, Placed, Written, unique
 from kinograd.types import DataError, UsageError
 
-__all__ = ["FORMATS", "Format", "Found", "Written", "format_of", "guess", "read_any"]
+__all__ = ["FORMATS", "Format", "Found", "Written", "format_of", "guess", "read_any", "read_placed"]
 
 _FILES = (
     kinograd.FORMAT,
@@ -66,6 +66,13 @@ def format_of(name: str) -> Format:
 
 
 def read_any(path: str | Path, format: str = "auto", layout: str | None = None) -> Iterator[Found]:
+    """The rows of ``read_placed``; later rows of an id are rejected."""
+    return (row for _, row in unique(read_placed(path, format, layout)))
+
+
+def read_placed(
+    path: str | Path, format: str = "auto", layout: str | None = None
+) -> Iterator[Placed]:
     """The rows of a file, a sharded folder (or its manifest.json) or a hub data set.
 
     Args:
@@ -74,7 +81,7 @@ def read_any(path: str | Path, format: str = "auto", layout: str | None = None) 
 
     Raises:
         UsageError: an unknown format, or a layout for a format without.
-        DataError: no such file, or no guess.
+        DataError: no such file, or no guess; at the end, if there were no rows.
     """
     from kinograd.data.shards import manifest_of, read_shards
 
@@ -82,13 +89,22 @@ def read_any(path: str | Path, format: str = "auto", layout: str | None = None) 
     if format != "hub" and not path.exists():
         raise DataError(f"{path}: no such file")
     if format in ("auto", "kinograd", "parquet") and manifest_of(path) is not None:
-        return read_shards(path)
+        return _some(path, read_shards(path))
     found = format_of(guess(path) if format == "auto" else format)
     if layout is None:
-        return found.read(path)
+        return _some(path, found.read(path))
     if found.layout is None:
         raise UsageError(f"the rows of {found.name} name their media; leave --layout out")
-    return found.read(path, layout=layout)
+    return _some(path, found.read(path, layout=layout))
+
+
+def _some(path: Path, rows: Iterator[Placed]) -> Iterator[Placed]:
+    empty = True
+    for row in rows:
+        yield row
+        empty = False
+    if empty:
+        raise DataError(f"{path}: holds no rows")
 
 
 def guess(path: Path) -> str:
@@ -98,22 +114,29 @@ def guess(path: Path) -> str:
         DataError: nothing fits.
     """
     from kinograd.data.formats.source import found_rows
-    from kinograd.data.rows import Row
+    from kinograd.data.rows import Rejected, Row
 
     if path.is_dir():
         raise DataError(f"{path}: a folder without manifest.json; name a file in it")
     if path.suffix.lower() == ".csv":
         return "kinetics"
-    first = next((r for r in found_rows(path) if isinstance(r, Row)), None)
-    keys = set(first.value) if first is not None and isinstance(first.value, dict) else set()
+    keys: set[str] = set()
+    fault = None
+    for row in found_rows(path):
+        fault = fault or f"{row.where}: {row.detail}" if isinstance(row, Rejected) else ""
+        if isinstance(row, Row):
+            keys = set(row.value) if isinstance(row.value, dict) else set()
+            break
+    if fault is None:
+        raise DataError(f"{path}: holds no rows")
     for name, fits in _SIGNS:
         if fits(keys):
             return "parquet" if name == "kinograd" and path.suffix == ".parquet" else name
     if path.suffix == ".json" and not _is_list(path):
         return "coin"
     raise DataError(
-        f"{path}: no known format has rows like its first; say which with --format, one of "
-        f"{', '.join(FORMATS)}"
+        f"{fault or path}: no known format has rows like the first; say which with --format, one "
+        f"of {', '.join(FORMATS)}"
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from kinograd.data.formats import source
 from kinograd.data.formats.scan import json_map
-from kinograd.data.formats.source import BadRow, Format, Found, Written, guarded, unique
+from kinograd.data.formats.source import BadRow, Format, Found, Placed, Written, guarded
 from kinograd.data.jsonl import atomic
 from kinograd.data.rows import Reason, Rejected, Row
 from kinograd.types import Example, Kind
@@ -30,8 +30,8 @@ QUESTION = "Describe the video in detail, in the order in which things happen."
 _SPLITS = {"training": "train", "validation": "validation", "testing": "test"}
 
 
-def read(path: Path, layout: str | None = None) -> Iterator[Found]:
-    return unique((row.where, _found(row, layout)) for row in json_map(path))
+def read(path: Path, layout: str | None = None) -> Iterator[Placed]:
+    return ((row.where, _found(row, layout)) for row in json_map(path))
 
 
 def _found(row: Row | Rejected, layout: str | None) -> Found:

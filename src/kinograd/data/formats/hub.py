@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kinograd.data.formats import parquet
-from kinograd.data.formats.source import Found, RowFormat, read_rows, unique
+from kinograd.data.formats.source import Placed, RowFormat, read_rows
 from kinograd.data.rows import Row
 from kinograd.types import UsageError
 
 _OPTIONS = {"split", "config", "format"}
 
 
-def read(path: Path, forms: Mapping[str, RowFormat]) -> Iterator[Found]:
+def read(path: Path, forms: Mapping[str, RowFormat]) -> Iterator[Placed]:
     """The rows of a data set.
 
     Raises:
@@ -39,7 +39,7 @@ def read(path: Path, forms: Mapping[str, RowFormat]) -> Iterator[Found]:
         Row(f"{name}[{i}]", row) for i, row in enumerate(_load(name, options.get("config"), split))
     )
     if form is None:
-        return unique((row.where, parquet.found(row)) for row in rows)
+        return ((row.where, parquet.found(row)) for row in rows)
     return read_rows(rows, forms[form], f"{Path(name).name}-{split}")
 
 

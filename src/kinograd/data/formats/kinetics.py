@@ -15,7 +15,7 @@ from pathlib import Path
 from kinograd.data.formats import source
 from kinograd.data.formats.annotations import laid_out
 from kinograd.data.formats.scan import lines
-from kinograd.data.formats.source import BadRow, Format, Found, Written, guarded, unique
+from kinograd.data.formats.source import BadRow, Format, Placed, Written, guarded
 from kinograd.data.jsonl import atomic
 from kinograd.data.rows import Reason, Rejected
 from kinograd.types import Example, Kind
@@ -25,11 +25,7 @@ LAYOUT = "{youtube_id}_{time_start:06d}_{time_end:06d}.mp4"
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 
 
-def read(path: Path, layout: str | None = None) -> Iterator[Found]:
-    return unique(_rows(path, layout or LAYOUT))
-
-
-def _rows(path: Path, layout: str) -> Iterator[tuple[str, Found]]:
+def read(path: Path, layout: str | None = None) -> Iterator[Placed]:
     header: list[str] | None = None
     for where, line in lines(path):
         if isinstance(line, Rejected):
@@ -47,7 +43,7 @@ def _rows(path: Path, layout: str) -> Iterator[tuple[str, Found]]:
                 yield where, Rejected(where, Reason.SCHEMA, detail)
                 return
         else:
-            yield where, guarded(where, partial(_load, header, cells, layout))
+            yield where, guarded(where, partial(_load, header, cells, layout or LAYOUT))
 
 
 def _load(header: list[str], cells: list[str], layout: str) -> Example:

@@ -17,9 +17,9 @@ from kinograd.data.formats.source import (
     Format,
     Found,
     JsonRow,
+    Placed,
     Written,
     guarded,
-    unique,
 )
 from kinograd.data.jsonl import (
     each_once,
@@ -78,8 +78,8 @@ def _dump(example: Example) -> JsonRow:
     return row | texts
 
 
-def read(path: Path) -> Iterator[Found]:
-    return unique((row.where, found(row)) for row in parquet_rows(path))
+def read(path: Path) -> Iterator[Placed]:
+    return ((row.where, found(row)) for row in parquet_rows(path))
 
 
 def found(row: Row | Rejected) -> Found:

@@ -28,10 +28,12 @@ from kinograd.data.jsonl import (
     parse_json,
 )
 from kinograd.data.rows import Reason, Rejected, Row
+from kinograd.data.seen import Seen
 from kinograd.rewards.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
 Found = Example | Rejected
+Placed = tuple[str, Found]  # with its place: file:line or file[index]
 JsonRow = dict[str, Any]
 
 CUTS = (
@@ -79,7 +81,7 @@ class Format:
     """A file format.
 
     Attributes:
-        read: Example | Rejected in constant memory; formats with a ``layout`` take one.
+        read: rows with their places, in constant memory; formats with a ``layout`` take one.
         write: None for a format that is only read.
         rows: how one row reads, where rows are JSON objects.
         layout: where the media of a row lie, for annotations that do not say.
@@ -87,7 +89,7 @@ class Format:
 
     name: str
     about: str
-    read: Callable[..., Iterator[Found]]
+    read: Callable[..., Iterator[Placed]]
     write: Callable[[Path, Iterable[Example]], Written] | None
     rows: RowFormat | None = None
     layout: str | None = None
@@ -96,7 +98,7 @@ class Format:
 def row_format(form: RowFormat, about: str) -> Format:
     """The file format of a row format: a JSON list, JSON lines or parquet of its rows."""
 
-    def read(path: Path) -> Iterator[Found]:
+    def read(path: Path) -> Iterator[Placed]:
         return read_rows(found_rows(path), form, path.stem)
 
     def write(path: Path, examples: Iterable[Example]) -> Written:
@@ -117,26 +119,24 @@ def found_rows(path: Path) -> Iterator[Row | Rejected]:
     return parquet_rows(path)
 
 
-def read_rows(found: Iterable[Row | Rejected], form: RowFormat, stem: str) -> Iterator[Found]:
+def read_rows(found: Iterable[Row | Rejected], form: RowFormat, stem: str) -> Iterator[Placed]:
     """The Examples of rows.
 
     Args:
         stem: the file's; part of ids that are mere numbers in the file.
     """
-    return unique((r.where, r if isinstance(r, Rejected) else load(form, r, stem)) for r in found)
+    return ((r.where, r if isinstance(r, Rejected) else load(form, r, stem)) for r in found)
 
 
-def unique(found: Iterable[tuple[str, Found]]) -> Iterator[Found]:
-    """The same without later rows of an id; 64 bits of each id are remembered."""
-    seen: set[bytes] = set()
-    for where, example in found:
-        if not isinstance(example, Rejected):
-            key = hash_of(example.id)
-            if key in seen:
-                detail = "an earlier row has this id"
-                example = Rejected(where, Reason.DUPLICATE, detail, example.id)
-            seen.add(key)
-        yield example
+def unique(found: Iterable[Placed]) -> Iterator[Placed]:
+    """The same, later rows of an id rejected; ids are remembered on disk."""
+    seen = Seen()
+    for where, row in found:
+        first = None if isinstance(row, Rejected) else seen.first(row.id, where)
+        if first is not None and isinstance(row, Example):
+            detail = f"the id was already used at {first}"
+            row = Rejected(where, Reason.DUPLICATE, detail, row.id)
+        yield where, row
 
 
 def hash_of(name: str) -> bytes:

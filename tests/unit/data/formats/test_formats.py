@@ -361,8 +361,10 @@ def test_no_file_crashes_an_importer(tmp_path_factory, name: str, value: object,
     record = {"database": {"v": {"annotation": value, "recipe_type": value}}, "x": value}
     for data in (raw, json.dumps(value).encode(), json.dumps(record).encode(), b"[" + raw):
         path.write_bytes(data)
-        for found in read_any(path, name):
-            assert isinstance(found, Example | Rejected)
+        try:
+            assert all(isinstance(found, Example | Rejected) for found in read_any(path, name))
+        except DataError as error:
+            assert str(error) == f"{path}: holds no rows"
 
 
 # ------------------------------------------------------------------------- scale
