@@ -41,13 +41,13 @@ import torch
 import video_peers
 
 from kinograd.config.video import VideoConfig
+from kinograd.data.warm import warm
 from kinograd.types import Cut, Media, MediaType, Span
 from kinograd.video import indexes
 from kinograd.video.cache import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.patches import Geometry, patchify
 from kinograd.video.sample import sample
-from kinograd.video.warm import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 FILMS = ROOT / "build" / "video-films"
@@ -215,8 +215,7 @@ def warm_memory(path: Path) -> dict[str, float]:
 def warm_here(n: int, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = CONFIG.model_copy(update={"cache_dir": folder, "workers": 1})
-        with ClipStore(config, path.parent, 28) as store:
-            report = warm(store, _parts(path, n))
+        report = warm(config, path.parent, 28, _parts(path, n))
         assert report.decoded == n, report
     peak = sum(
         resource.getrusage(who).ru_maxrss

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinograd.data.warm import warm
 from kinograd.types import KinogradError, Media
 from kinograd.video import pool as pool_module
 from kinograd.video.cache import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.faults import ClipError, ClipFault
-from kinograd.video.warm import warm
 
 N = 6
 
@@ -314,15 +314,17 @@ def test_workers_die_with_their_parent(clips, media, tmp_path):
 # ------------------------------------------------------------------------ warming
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_warming_fills_the_cache_and_counts_what_failed(store, media, video, tmp_path, workers):
-    s = store(workers=workers, cache_dir=str(tmp_path))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_warming_fills_the_cache_and_counts_what_failed(
+    clips, make_config, media, video, tmp_path, workers
+):
+    config = make_config(workers=workers, cache_dir=str(tmp_path))
     steps = []
     everything = [*media, video("missing.mp4"), *media]
-    report = warm(s, everything, lambda: steps.append(1))
+    report = warm(config, clips.root, 28, everything, advance=lambda: steps.append(1))
     assert (report.clips, report.decoded, len(steps)) == (N, N, N + 1)
     assert report.by_fault == {ClipFault.MISSING: 1}
     assert report.failed[0].path == "missing.mp4"
-    again = warm(s, media)
+    again = warm(config, clips.root, 28, media)
     assert (again.clips, again.decoded, again.failed) == (N, 0, ())
     assert len(list(tmp_path.rglob("*.clip.safetensors"))) == N

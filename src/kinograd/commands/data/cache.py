@@ -42,10 +42,8 @@ def warm(
 ) -> None:
     """Decode every clip of a recipe's data ahead of the run."""
     from kinograd.data.reading import load_examples
-    from kinograd.data.warm import warm as fill_from_many
+    from kinograd.data.warm import warm as fill
     from kinograd.progress import progress
-    from kinograd.video.cache import ClipStore
-    from kinograd.video.warm import warm as fill
 
     resolved = read_recipe(recipe)
     _, config = _cache(resolved.video)
@@ -54,17 +52,9 @@ def warm(
     total_failed = 0
     for media_root, files, form in _sources(resolved):
         media = [m for e in load_examples(files, form)[0] for m in e.media]
-        distinct = len(set(media))
         grid = size_factor(resolved)
-        with progress(distinct, "warming") as bar:
-            if backend == "local":
-                with ClipStore(config, media_root, grid) as store:
-                    report = fill(store, media, bar.advance)
-            else:
-                where = {"workers": max(1, config.workers), "backend": backend}
-                report = fill_from_many(
-                    config, media_root, grid, media, **where, advance=bar.advance
-                )
+        with progress(len(set(media)), "warming") as bar:
+            report = fill(config, media_root, grid, media, backend=backend, advance=bar.advance)
         print(f"{', '.join(files)}: {report.clips} clips cached, {report.decoded} of them new")
         for error in report.failed[:20]:
             print(f"  {error}")
