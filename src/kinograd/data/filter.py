@@ -97,7 +97,8 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
     """The row with its figures, or why it is dropped.
 
     Args:
-        record: ``values`` and ``right`` of the scored samples.
+        record: ``values`` and ``right`` of the scored samples, ``unscored`` others. With one of
+            these a row is not always right: nobody knows.
     """
     values, right = record["values"], record["right"]
 
@@ -110,7 +111,7 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
     if row.kind is Kind.CAPTION:
         if spread < rule.caption_spread:
             return dropped(f"captions alike: {rule.measure} {spread:.3g} < {rule.caption_spread}")
-    elif rule.drop_right and right == len(values):
+    elif rule.drop_right and right == len(values) and not record["unscored"]:
         return dropped(f"always right: {right} of {len(values)}")
     elif rule.drop_wrong and right == 0:
         return dropped(f"always wrong: 0 of {len(values)}")

@@ -138,6 +138,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "algo.kl.clamp": 11.0,
         "rl.reference": "frozen",
         "rl.prompts_per_step": 4,
+        "rl.steps": 4000 // 4,
+        "sampling.max_new_tokens": 256,
         "prompt.template": "open_r1_video",
         "prompt.max_tokens": 8192,
         "reward.mode": "published:open_r1_video",
@@ -222,6 +224,13 @@ def test_a_recipe_resolves_to_the_published_values(name: str) -> None:
     resolved = recipe.model_dump() | {"spec": recipe.video.spec()}
     found = {key: value_at(resolved, key) for key in PUBLISHED[name]}
     assert found == PUBLISHED[name]
+
+
+def test_reinforcement_goes_on_where_the_cold_start_of_all_its_rows_ends() -> None:
+    sft = load_recipe([RECIPES / "sft/video_r1_7b.yaml"])
+    steps = -(-165_575 // sft.sft.batch_size)
+    found = load_recipe([RECIPES / "rl/video_r1_7b.yaml"]).model.path
+    assert found == f"{sft.run.dir}/checkpoints/step-{steps}/model"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,7 +28,9 @@ def annotate(
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Replies per row.")] = 1,
-    agree: Annotated[float, typer.Option(help="Share of them that must be right.")] = 0.5,
+    agree: Annotated[
+        float, typer.Option(help="Share of them that must be right, so that they agree.")
+    ] = 0.5,
     threshold: Annotated[float, typer.Option(help="Right is an accuracy above this.")] = 0.6,
     format: Annotated[str, typer.Option(help="Format of the rows.")] = "auto",
 ) -> None:
@@ -71,7 +73,7 @@ def annotate(
 def show_cost(teacher: Teacher, journal: Journal) -> None:
     """What was asked and what it took."""
     used = teacher.usage
-    cost = f", cost {teacher.cost:.2f}" if teacher.cost else ""
+    cost = f", cost {teacher.cost:.4g}" if teacher.cost else ""
     print(
         f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
         f"{used.completion_tokens} out{cost}; replies are kept in {journal.path}"
