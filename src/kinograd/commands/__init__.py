@@ -18,7 +18,7 @@ VERBS = {
     "eval": "Accuracy on held-out clips with intervals; eval compare A B, paired",
     "report": "One HTML file of a run: curves, evaluations, rollouts with their frames",
     "ask": "One question about one clip",
-    "data": "Clips: what the cache holds, warm it for a recipe, render cuts to files",
+    "data": "Import, prove, count, mix, filter and annotate data; proxy tasks; cached clips",
     "judge": "Serve a judge model; prove that a judge judges a canary set right",
     "config": "Show a resolved recipe, or the JSON Schema of recipes",
     "doctor": "Check the installation: versions, devices, known conflicts, and what mends them",

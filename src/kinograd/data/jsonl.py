@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from kinograd.data.rows import Reason, Rejected
 from kinograd.data.seen import Seen
 from kinograd.records import replacing, sync
-from kinograd.types import DataError, Example, Kind
+from kinograd.types import DataError, Example, Kind, UsageError
 from kinograd.video.cut import media_from_json, media_to_json
 
 MAX_LINE_BYTES = 16 << 20
@@ -127,7 +127,12 @@ def whole(path: Path) -> Iterator[Path]:
     """Where to write a file that appears at ``path`` whole or not at all.
 
     What a killed writer of the same file left is deleted.
+
+    Raises:
+        UsageError: ``path`` is a folder.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob("*.partial"):
         writer = left.name.removeprefix(f"{path.name}.").removesuffix(".partial")

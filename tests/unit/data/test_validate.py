@@ -200,3 +200,11 @@ def test_places_of_foreign_rows_are_lines_of_their_file(shelf: Any, tmp_path: Pa
         ),
         (f"{tmp_path}/dvd.jsonl:7", f"the id was already used at {tmp_path}/dvd.jsonl:4"),
     ]
+
+
+def test_a_source_named_like_markup_is_shown_as_it_is(shelf: Any, tmp_path: Path) -> None:
+    shelf.write(tmp_path / "rows.jsonl", [shelf.row("a", source="[/x]")])
+    for words in (["validate"], ["stats"]):
+        status, shown = shelf.run(*words, tmp_path / "rows.jsonl")
+        assert status == 0
+        assert "[/x]" in shown

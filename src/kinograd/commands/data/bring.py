@@ -58,7 +58,9 @@ def import_(
     outcome = write_outcome(target, rows, lambda _, examples: _write(out, examples, shards))
     show(target, outcome)
     bad = outcome.left_out.total()
-    if not outcome.kept or bad > max_rejected * (bad + outcome.kept):
+    if not outcome.kept:
+        raise KinogradError(f"no row of {source} could be used; is its format {format}?")
+    if bad > max_rejected * (bad + outcome.kept):
         raise KinogradError(
             f"{bad} of {bad + outcome.kept} rows were rejected, more than --max-rejected "
             f"{max_rejected:g}; if they can be spared, raise it: {target} holds the others"

@@ -117,7 +117,9 @@ def dedup(
     from kinograd.config.video import VideoConfig
     from kinograd.data.dedup import dedup as work
     from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.outcome import apart
 
+    apart(out, file)
     root = _absolute(media_root)
     digest = digest_of([file], {"verb": "dedup", "format": format, "media_root": root})
     with (
@@ -218,6 +220,8 @@ def _asked(files: list[str], recipe: list[Path] | None) -> tuple[list[Path], Vid
 
 def _absolute(folder: Path | None) -> str | None:
     """As workers elsewhere know it."""
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--media-root {folder}: no such folder")
     return None if folder is None else str(folder.resolve())
 
 
@@ -262,13 +266,12 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    reasons = list(report["rejected"])
-    table = Table("source", "rows", "valid", *reasons)
+    table = Table("source", "rows", "valid", "rejected")
     lines = sorted(report["by_source"].items(), key=lambda item: -item[1]["rows"])[:_SHOWN]
     for name, found in [*lines, ("all", report)]:
-        counts = (str(found["rejected"].get(reason, "")) for reason in reasons)
-        table.add_row(name or "(none)", str(found["rows"]), str(found["valid"]), *counts)
-    Console().print(table)
+        rejected = ", ".join(f"{count} {reason}" for reason, count in found["rejected"].items())
+        table.add_row(name or "(none)", str(found["rows"]), str(found["valid"]), rejected)
+    Console(markup=False).print(table)
     if report["media_root"] is None:
         print("clips: not looked at (give --media-root)")
     else:
@@ -280,10 +283,10 @@ def _show_stats(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False)  # a source may be called [/x]
     for name, counts in summary["counts"].items():
         shown = list(counts.items())[:_SHOWN]
-        console.print(f"{name}: {', '.join(f'{n} {entry}' for entry, n in shown)}", markup=False)
+        console.print(f"{name}: {', '.join(f'{n} {entry}' for entry, n in shown)}")
     table = Table("rows by", "", "rows", "answers", "commonest", "always guessing it")
     for group in summary["answers"][:_SHOWN]:
         more = "+" if group["more_distinct"] else ""

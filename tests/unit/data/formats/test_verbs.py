@@ -42,11 +42,25 @@ def test_too_many_bad_rows_are_a_failure(tmp_path: Path, capsys) -> None:
     assert len(content(out)) == 2
 
 
+def test_a_source_without_rows_leaves_nothing(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "v.jsonl"
+    for text, told in (("", "holds no rows"), ("{bad\n", f"{source}:1: not JSON")):
+        source.write_text(text)
+        assert kinograd("import", source, tmp_path / "out.jsonl") == 1
+        assert told in capsys.readouterr().err
+        assert [p.name for p in tmp_path.iterdir()] == [source.name]
+    assert kinograd("import", source, tmp_path / "out.jsonl", "--format", "video_r1") == 1
+    assert "no row of" in capsys.readouterr().err
+
+
 def test_usage(tmp_path: Path, capsys) -> None:
     assert kinograd("import", "--list") == 0
     assert "video_r1" in capsys.readouterr().out
     source = published(tmp_path, "video_r1")
     assert kinograd("import", source) == 2
+    assert kinograd("import", source, tmp_path) == 2
+    assert kinograd("validate", source, "--media-root", tmp_path / "none") == 2
+    assert kinograd("dedup", source, source) == 2
     assert kinograd("export", source) == 2
     assert kinograd("export", source, tmp_path / "x", "--format", "hub") == 2
     assert kinograd("export", source, tmp_path / "x", "--format", "vidbridge") == 1
