@@ -21,7 +21,7 @@ ROWS = [
     ("+ its own right answers (RFT)", lambda s: s["controls"]["rft"], "#9a6700"),
     ("+ reinforcement (GRPO)", lambda s: s["rl_sampled"], "#0f766e"),
 ]
-WIDTH, LEFT, RIGHT, TOP, STEP = 720, 220, 70, 56, 34
+WIDTH, LEFT, RIGHT, TOP, STEP = 720, 220, 70, 76, 34
 
 
 def draw(results: dict[str, Any]) -> str:
@@ -36,9 +36,10 @@ def draw(results: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 44}" '
         f'viewBox="0 0 {WIDTH} {bottom + 44}" font-family="system-ui, sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{bottom + 44}" fill="#ffffff"/>',
-        f'<text x="16" y="24" font-size="15" font-weight="600" fill="#111827">Held-out accuracy, '
-        f"one sampled answer each; {len(seeds)} seeds, equal computing time from the same start"
-        "</text>",
+        '<text x="16" y="24" font-size="15" font-weight="600" fill="#111827">'
+        "Held-out accuracy, one sampled answer to each question</text>",
+        f'<text x="16" y="43" fill="#4b5563">{len(seeds)} seeds; '
+        "each from the same start, in about the same computing time</text>",
     ]
     for tick in range(0, 101, 20):
         at = x(tick / 100)
