@@ -98,13 +98,17 @@ class Thumbnailer:
         self._store = ClipStore(config, media_root, _CELL)
 
     def __call__(self, example: Example) -> dict[str, Any]:
-        """``{"pictures": [hex, ...]}``, or ``{"clip": why not}``."""
-        from kinograd.video.faults import ClipError
+        """``{"pictures": [hex, ...]}``, or ``{"clip": why not}``.
+
+        A clip of fewer than four frames is whole, but has no picture to compare.
+        """
+        from kinograd.video.faults import ClipError, ClipFault
 
         try:
             clips = [self._store.get(medium) for medium in example.media]
         except ClipError as error:
-            return {"clip": str(error)}
+            short = error.reason is ClipFault.TOO_FEW_FRAMES
+            return {"pictures": []} if short else {"clip": str(error)}
         return {"pictures": [thumbnails(clip.frames).hex() for clip in clips]}
 
     def close(self) -> None:

@@ -79,3 +79,12 @@ def test_dedup_keeps_the_first(shelf: Any, films: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*journal*"))
     shelf.run("dedup", tmp_path / "in.jsonl", out)  # closed files: only the same cuts
     assert [e.id for e in read_examples(out)] == ["a", "c", "e", "f", "g"]
+
+
+def test_a_clip_of_three_frames_is_kept_and_compared_by_its_cut(shelf: Any, tmp_path: Path) -> None:
+    write_mp4(tmp_path / "short.mp4", shelf.film(0)[:3])
+    rows = [shelf.row(name, "short.mp4", question="What is it?") for name in "ab"]
+    shelf.write(tmp_path / "rows.jsonl", rows)
+    paths = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    assert shelf.run("dedup", *paths, "--media-root", tmp_path)[0] == 0
+    assert [e.id for e in read_examples(paths[1])] == ["a"]
