@@ -209,18 +209,10 @@ def _check_ids(sources: Sequence[Source], prefix: bool) -> None:
     """Also proves every row, before anything is written."""
     seen: dict[str, Path] = {}
     for source in sources:
-        for example in _proven(source.path):
+        for example in iter_examples(source.path):
             id = f"{source.path.stem}/{example.id}" if prefix else example.id
             if (first := seen.get(id)) is not None:
                 fix = "rename one of the files" if prefix else "--prefix tells them apart"
                 hint = f"; {fix}" if first != source.path else ""
                 raise DataError(f"{source.path}: the id {id!r} is used in {first} already{hint}")
             seen[id] = source.path
-
-
-def _proven(path: Path) -> Iterator[Example]:
-    try:
-        yield from iter_examples(path)
-    except DataError as error:
-        fix = f"rows of other formats, and bad ones, go through: kinograd data import {path} OUT"
-        raise DataError(f"{error}. Only canonical JSONL is mixed; {fix}") from None

@@ -45,7 +45,7 @@ def write_clips(
             media: list[Media] = []
             try:
                 for number, medium in enumerate(example.media):
-                    if medium.type is not MediaType.VIDEO:
+                    if medium.type is MediaType.IMAGE:
                         media.append(medium)
                         continue
                     suffix = f"-{number}" if len(example.media) > 1 else ""

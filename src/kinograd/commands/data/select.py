@@ -99,7 +99,10 @@ def mix(
     out: Annotated[Path, typer.Argument(help="JSONL file of the mix.")],
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="FILE[=WEIGHT][@CAP]", help="a.jsonl=0.5 b.jsonl=0.3@2000"),
+        typer.Argument(
+            metavar="FILE[=WEIGHT][@CAP]",
+            help="a.jsonl=0.5 b.jsonl=0.3@2000; canonical, import others.",
+        ),
     ],
     rows: Annotated[
         int | None,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinograd.types import KinogradError
+
 if TYPE_CHECKING:
     from kinograd.data.journal import Journal
     from kinograd.data.outcome import Outcome
@@ -66,8 +68,11 @@ def annotate(
     ):
         rows = partial(read_any, examples, format)
         judges = build_judges(config.judges)
-        show(out, work(rows, str(examples), out, config, asked, store, journal, judges))
+        outcome = work(rows, str(examples), out, config, asked, store, journal, judges)
+    show(out, outcome)
     show_cost(asked, journal)
+    if not outcome.kept:
+        raise KinogradError(f"no row was kept; {out} is empty, the reasons stand above")
 
 
 def show_cost(teacher: Teacher, journal: Journal) -> None:

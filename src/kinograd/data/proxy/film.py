@@ -148,11 +148,14 @@ def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:
         )
 
 
-def opener(media_root: str) -> Callable[[str, Example], Film | Rejected]:
-    """What probes a row's video: the factory that ``map_rows`` runs in each worker."""
+def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film | Rejected]:
+    """What probes a placed row's video: the factory that ``map_rows`` runs in each worker."""
     config = VideoConfig()
 
-    def open_film(where: str, row: Example) -> Film | Rejected:
+    def open_film(placed: tuple[str, Example | Rejected]) -> Film | Rejected:
+        where, row = placed
+        if isinstance(row, Rejected):
+            return row
         if len(row.media) != 1 or row.media[0].type is not MediaType.VIDEO:
             return Rejected(where, Reason.SCHEMA, "needs exactly one video", row.id)
         cut = row.media[0].cut

@@ -20,7 +20,7 @@ from kinograd.data.outcome import Found, numbered
 from kinograd.data.proxy import dark_event, jigsaw, mix_vid, needles, removed, reversed
 from kinograd.data.proxy.asking import Crew, Record
 from kinograd.data.proxy.film import Film, divide, opener
-from kinograd.data.proxy.options import DarkEvent, MixVid
+from kinograd.data.proxy.options import DarkEvent
 from kinograd.data.rows import Reason, Rejected
 from kinograd.data.teacher import Teacher, teach
 from kinograd.judge.transport import Failure
@@ -101,22 +101,12 @@ def produce(
 
 
 def _opened(rows: Iterable[Found], source: str, plan: Plan) -> Iterator[Film | Rejected]:
-    make = partial(_passing, plan.media_root)
+    make = partial(opener, plan.media_root)
     placed = list(numbered(rows, source))
     with progress(len(placed), "probing") as bar:
         for film in map_rows(make, placed, workers=plan.workers, backend=plan.backend):
             bar.advance()
             yield film
-
-
-def _passing(media_root: str) -> Callable[[tuple[str, Found]], Film | Rejected]:
-    open_film = opener(media_root)
-
-    def look(placed: tuple[str, Found]) -> Film | Rejected:
-        where, row = placed
-        return row if isinstance(row, Rejected) else open_film(where, row)
-
-    return look
 
 
 def _with_shots(films: Sequence[Film], plan: Plan, kept: Journal) -> Iterator[Film | Rejected]:
@@ -197,7 +187,8 @@ def _asked(
         else:
             record = asking.journal.done(row_key(draft))
             assert record is not None
-            row = _finish(plan, draft, record)
+            task = dark_event if plan.task == "dark-event" else mix_vid
+            row = task.finish(draft, record, plan.options)
             yield where, replace(row, where=where) if isinstance(row, Rejected) else row
 
 
@@ -223,13 +214,6 @@ def _refine(plan: Plan, draft: Example, asking: Asking) -> Awaitable[Record | Fa
     if plan.task == "dark-event":
         return dark_event.refine(draft, asking.crew, asking.inferable)
     return mix_vid.refine(draft, asking.crew)
-
-
-def _finish(plan: Plan, draft: Example, record: Record) -> Found:
-    if isinstance(plan.options, DarkEvent):
-        return dark_event.finish(draft, record, plan.options)
-    assert isinstance(plan.options, MixVid)
-    return mix_vid.finish(draft, record, plan.options)
 
 
 def _proven(where: str, row: Example) -> Found:

@@ -86,7 +86,7 @@ def raw_films(clips: Path) -> list[Film]:
 
 def opened(rows: list[Example], clips: Path) -> list[Film]:
     open_film = opener(str(clips))
-    found = list(divide((open_film("rows", row) for row in rows), None, 0))
+    found = list(divide((open_film(("rows", row)) for row in rows), None, 0))
     assert all(isinstance(film, Film) for film in found)
     return [film for film in found if isinstance(film, Film)]
 

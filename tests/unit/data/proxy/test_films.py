@@ -67,7 +67,7 @@ def test_what_is_no_film_says_why(
     data = (clips / "red.mp4").read_bytes()
     (tmp_path / "red.mp4").write_bytes(data)
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
-    found = opener(str(tmp_path))("rows:7", bad)
+    found = opener(str(tmp_path))(("rows:7", bad))
     assert isinstance(found, Rejected)
     assert (found.where, found.id, found.reason) == ("rows:7", "a", reason)
     assert message in found.detail
@@ -75,7 +75,7 @@ def test_what_is_no_film_says_why(
 
 def test_a_film_that_is_a_cut_already_is_cut_along_its_own_timeline(clips: Path) -> None:
     cut = Cut((Span("red.mp4", 2.0, 4.0), Black(1.0), Span("blue.mp4", 5.0)))
-    film = opener(str(clips))("rows:1", row(Media(MediaType.VIDEO, cut)))
+    film = opener(str(clips))(("rows:1", row(Media(MediaType.VIDEO, cut))))
     assert isinstance(film, Film)
     assert film.duration == pytest.approx(10.0)
     assert film.show(1.0, 4.0) == (
