@@ -158,6 +158,9 @@ def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:
 
 def _parsed(line: bytes, path: Path, place: int) -> dict[str, Any]:
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
-        raise DataError(f"{path}: damaged at byte {place}; delete it to start anew") from None
+        found = None
+    if not isinstance(found, dict) or not {"digest", "id"} & found.keys():
+        raise DataError(f"{path}: damaged at byte {place}; delete it to start anew")
+    return found

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinograd.data.formats.source import Found, Placed, unique
 from kinograd.data.jsonl import write_examples
 from kinograd.data.rows import Reason, Rejected
 from kinograd.records import write_atomically
 from kinograd.types import Example, UsageError
-
-Found = Example | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +38,12 @@ def apart(out: str | Path, *sources: str | Path) -> None:
         raise UsageError(f"{out} is read here, and would be written over: name another OUT")
 
 
-def numbered(rows: Iterable[Found], source: str) -> Iterator[tuple[str, Found]]:
+def numbered(rows: Iterable[Found], source: str) -> Iterator[Placed]:
     """Rows with their places, ``source:number``; a repeated id is rejected."""
-    seen: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
-        where = f"{source}:{number}"
-        if isinstance(row, Rejected):
-            where = row.where
-        elif (first := seen.setdefault(row.id, where)) != where:
-            row = Rejected(where, Reason.DUPLICATE, f"the id was already used at {first}", row.id)
-        yield where, row
+    return unique(
+        (row.where if isinstance(row, Rejected) else f"{source}:{number}", row)
+        for number, row in enumerate(rows, start=1)
+    )
 
 
 def write_outcome(

@@ -55,10 +55,11 @@ def test_another_input_is_refused(tmp_path: Path) -> None:
         digest_of([tmp_path / "none.jsonl"], {})
 
 
-def test_damage_before_the_last_line_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b'{"id": ', b"[1]", b"{}"])
+def test_damage_before_the_last_line_is_an_error(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, "d") as journal:
         journal.append("a", {"n": 1})
-    path.write_bytes(path.read_bytes() + b'{"id": \n{"id": "b", "record": {}}\n')
+    path.write_bytes(path.read_bytes() + line + b'\n{"id": "b", "record": {}}\n')
     with pytest.raises(DataError, match="damaged at byte"):
         Journal(path, "d")

@@ -48,12 +48,14 @@ def validate(
     a row was rejected. The same command goes on after any interruption.
     """
     from kinograd.data.journal import Journal, digest_of
+    from kinograd.data.outcome import apart
     from kinograd.data.validate import Checks
     from kinograd.data.validate import validate as work
 
     paths, video, size_factor = _asked(files, recipe)
     root = _absolute(media_root)
     folder = out or paths[0].with_name(f"{paths[0].name}.validated")
+    apart(folder / "valid.jsonl", *paths)
     checks = Checks(video, root, decode, size_factor)
     digest = digest_of(paths, {"verb": "validate", "format": format, **_told(checks)})
     with (
@@ -162,7 +164,8 @@ def overlap(
     from kinograd.records import write_atomically
 
     root = _absolute(media_root)
-    digest = digest_of([train, evaluation], {"verb": "overlap", "media_root": root})
+    asked = {"verb": "overlap", "format": format, "media_root": root}
+    digest = digest_of([train, evaluation], asked)
     place = evaluation.with_name(f"{evaluation.name}.overlap.journal")
     with (
         Journal(place, digest) as journal,

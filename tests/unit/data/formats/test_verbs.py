@@ -61,6 +61,9 @@ def test_usage(tmp_path: Path, capsys) -> None:
     assert kinograd("import", source, tmp_path) == 2
     assert kinograd("validate", source, "--media-root", tmp_path / "none") == 2
     assert kinograd("dedup", source, source) == 2
+    proven = source.rename(tmp_path / "valid.jsonl")
+    assert kinograd("validate", proven, "--out", tmp_path) == 2
+    source = proven
     assert kinograd("export", source) == 2
     assert kinograd("export", source, tmp_path / "x", "--format", "hub") == 2
     assert kinograd("export", source, tmp_path / "x", "--format", "vidbridge") == 1
