@@ -172,6 +172,7 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
         ["mix", str(a), str(a)],
         ["annotate", str(a), str(a), "--teacher", "http://127.0.0.1:1/v1", "--model", "m"],
         ["proxy", "jigsaw", "--input", str(a), "--out", str(a)],
+        ["dedup", str(a), str(a)],
         ["import", str(a), str(a)],
         ["export", str(a), str(a)],
     ):
