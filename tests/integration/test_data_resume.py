@@ -83,7 +83,11 @@ def test_validate(world: Path, tmp_path: Path, workers: int) -> None:
 def test_other_options_do_not_take_up_anothers_work(world: Path, tmp_path: Path) -> None:
     arguments = ("validate", world / "rows.jsonl", "--media-root", world, "--out", tmp_path)
     journal = tmp_path / "journal.jsonl"
-    kill_when(start(*arguments, "--decode"), lambda: journal.exists() and journal.stat().st_size > 0)
+
+    def begun() -> bool:
+        return journal.exists() and journal.stat().st_size > 0
+
+    kill_when(start(*arguments, "--decode"), begun)
     status, shown = finish(start(*arguments))
     assert status == 2
     assert "journal.jsonl" in shown
