@@ -36,7 +36,7 @@ def test_reinforcement_finds_that_thinking_pays(
 ) -> None:
     """The demo's own stages and figures; margins are half of what three seeds have shown."""
     monkeypatch.chdir(tmp_path)
-    small = ["controls=null", "theatre.splits.held_out=300", "stages.reinforced.rl.steps=60"]
+    small = ["controls=null", "theatre.splits.held_out=300"]
     assert cli.main(["demo", *small, "evaluate.views=[ordered, shuffled]"]) == 0
     summary = json.loads((tmp_path / "runs/demo/summary.json").read_text())
     start, end = (summary["stages"][name] for name in ("cold_start", "reinforced"))
