@@ -3,9 +3,9 @@
     python experiments/demo/run.py [--seeds 0 1 2] [--work runs/experiments/demo]
 
 Reinforcement takes 120 steps, twice as many as in the demo, which has to end within ten
-minutes. Every seed has its own world, model, order of data and sampling noise; nothing is shared. An
-interrupted run goes on where it stopped. Writes ``results.json`` beside this file: held-out
-accuracies in [0, 1]; ``cold_start`` and ``rl`` greedy, ``*_sampled``, ``controls`` and
+minutes. Every seed has its own world, model, order of data and sampling noise; nothing is
+shared. An interrupted run goes on where it stopped. Writes ``results.json`` beside this file:
+held-out accuracies in [0, 1]; ``cold_start`` and ``rl`` greedy, ``*_sampled``, ``controls`` and
 ``forced_think`` one answer each at temperature 1 (their greedy figures under ``greedy``);
 ``gap`` is ordered minus shuffled, greedy; lengths are mean tokens of greedy answers, ``terse``
 shares of sampled answers; ``p`` is McNemar's on the sampled answers of rl and cold_start.
