@@ -49,6 +49,7 @@ def show(summary: dict[str, Any]) -> None:
         caption="sampled: one answer each at temperature 1; terse: those that work nothing out; "
         "views and tokens: greedy",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     for column in ("", "sampled", *views, "tokens", "terse", "s"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
@@ -65,7 +66,11 @@ def show(summary: dict[str, Any]) -> None:
                 f"{100 * sampled['terse']:.0f}%",
                 f"{one['train_s']:.0f}",
             )
-    pairs = Table(title="paired differences in points, with 95 % interval", box=box.SIMPLE_HEAD)
+    pairs = Table(
+        title="paired differences in points, with 95 % interval",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for column in ("", "sampled", "p", "greedy", "p"):
         pairs.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, pair in summary["paired"].items():
