@@ -1,5 +1,6 @@
 """Write the figures of README.md from the committed results, so that they cannot drift.
 
+make demo && cp runs/demo/summary.json benchmarks/results/demo.json     # newer figures of the demo
 python scripts/readme.py            # rewrites README.md
 python scripts/readme.py --check    # exit status 1 if it would change
 """
@@ -92,7 +93,7 @@ def seeds() -> str:
         "",
         f"{span(chosen)} % of that gain is choosing to think: the start, *forced* to think (its "
         f"terse phrase is forbidden), gets {span(forced)} %. Imitating its own "
-        f"right answers in the same time gets {span(rft)} %. Reinforcement ends "
+        f"right answers in about the same time gets {span(rft)} %. Reinforcement ends "
         f"{above(forced, ' points')} above the one and {above(rft)} above the other; answered "
         f"greedily, {greedy('forced_think')} and {greedy('rft')}: close to a tie.",
     ]

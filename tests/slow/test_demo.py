@@ -34,7 +34,7 @@ def test_the_demo_for_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_reinforcement_finds_that_thinking_pays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The demo's own stages and figures; margins are half of what three seeds have shown."""
+    """The demo's own stages and figures; margins lie below what every seed has shown."""
     monkeypatch.chdir(tmp_path)
     small = ["controls=null", "theatre.splits.held_out=300"]
     assert cli.main(["demo", *small, "evaluate.views=[ordered, shuffled]"]) == 0

@@ -183,7 +183,8 @@ def dense_backward(grad, query, key, value, out, lse, scale, causal, mask):
 
 def _scores(query: Tensor, key: Tensor, scale: float, causal: bool, mask: Tensor | None) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
-    scores = (query.to(wide) @ key.to(wide).transpose(-1, -2)) * scale
+    with torch.autocast(query.device.type, enabled=False):  # it would multiply in bfloat16
+        scores = (query.to(wide) @ key.to(wide).transpose(-1, -2)) * scale
     if mask is not None:
         scores = scores + mask
     if causal:

@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kinograd import records
-from kinograd.commands.demo.stages import evaluate, spent, stage_recipe, train
+from kinograd.commands.demo.stages import evaluate, finished_steps, spent, stage_recipe, train
 from kinograd.config.load import merge
 from kinograd.config.schema import DemoRecipe, SamplingConfig, SftRecipe
 from kinograd.config.theatre import DecodeControl, DemoControl, RftControl, SftControl
@@ -51,15 +50,14 @@ def _rft(recipe: DemoRecipe, name: str, control: RftControl, model: Path) -> dic
     rounds = [f"{name}-{i + 1}" for i in range(control.rounds)]
     for number, label in enumerate(rounds):
         rows = f"{label}.jsonl"
-        extra = {"data": {"train": [rows]}, "sft": {"steps": steps}}
+        sections = merge(control.sections, {"data": {"train": [rows]}, "sft": {"steps": steps}})
         if not (folder / "world" / rows).is_file():
             drawn = dict.fromkeys(batch_indices(number, size, len(questions), name))
             chosen = [questions[i] for i in drawn]
-            sections = merge(control.sections, {"data": {"train": [control.questions]}, **extra})
             groups = _sample(recipe, sections, chosen, model, control.samples, label)
             write_examples(folder / "world" / rows, _right_ones(groups))
         if (folder / "world" / rows).stat().st_size:  # else there is nothing to imitate
-            model = train(recipe, label, merge(control.sections, extra), model)
+            model = train(recipe, label, sections, model)
     return evaluate(recipe, name, model) | spent(folder, rounds)
 
 
@@ -128,7 +126,7 @@ def _with_working(example: Example, working: str, number: int) -> Example:
 
 
 def _rows(recipe: DemoRecipe, place: int) -> list[dict[str, Any]]:
-    return records.read(Path(recipe.dir) / list(recipe.stages)[place] / "metrics.jsonl")
+    return finished_steps(Path(recipe.dir) / list(recipe.stages)[place])
 
 
 def _trial_recipe(recipe: DemoRecipe) -> Any:

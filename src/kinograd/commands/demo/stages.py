@@ -123,11 +123,16 @@ def stage_recipe(
 
 def spent(folder: Path, names: Sequence[str]) -> dict[str, float]:
     """What training took, in seconds: on the clock, and of the training process's CPU."""
-    rows = [row for name in names for row in records.read(folder / name / "metrics.jsonl")]
+    rows = [row for name in names for row in finished_steps(folder / name)]
     return {
         "train_s": sum(row.get("time/step_s", 0.0) for row in rows),
         "train_cpu_s": sum(row["time/cpu_s"] for row in rows),
     }
+
+
+def finished_steps(folder: Path) -> list[dict[str, Any]]:
+    """The metrics of a stage's steps; evaluations have rows of their own, without seconds."""
+    return [row for row in records.read(folder / "metrics.jsonl") if "time/cpu_s" in row]
 
 
 def _parse(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed: Any) -> Any:
@@ -138,7 +143,8 @@ def _parse(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed: Any
     for where in ("data", "eval"):
         for key in ("train", "data"):
             if key in tree.get(where, {}):
-                tree[where][key] = [str(world / f) for f in tree[where][key]]
+                files = [str(world / f) for f in tree[where][key]]
+                tree[where] = tree[where] | {key: files}  # a table that the recipe may hold, too
     return parse_recipe(tree, [(f"stages.{name}", tree)])
 
 
