@@ -33,7 +33,7 @@ def attend(
         out, lse = _aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
-        if mask is not None and mask.shape[2] > 1:  # the kernel says 0 where nothing is seen
+        if mask is not None:  # the kernel says 0 where nothing is seen
             lse = lse.masked_fill(torch.isneginf(mask).all(-1), float("-inf"))
         return out, lse
     if _fused(query, mask):
@@ -122,7 +122,7 @@ def _bias(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor | None:
 def _fused(query: Tensor, mask: Tensor | None) -> bool:
     return (
         query.device.type == "cuda"
-        and (mask is None or mask.shape[2] == 1)
+        and (mask is None or (mask.shape[2] == 1 < query.shape[2]))  # one query: a window?
         and query.shape[-1] % 8 == 0
         and query.shape[-1] <= 256
         and _agrees(query.device, query.dtype, query.shape[-1])

@@ -66,8 +66,10 @@ def run_demo(recipe: DemoRecipe) -> Path:
     with progress(rows, "world") as bar:
         build(recipe.theatre, folder / "world", bar.advance)
     model = folder / "untrained"
-    if not (model / "model.safetensors").is_file():
-        make_tiny(model, recipe.tiny.size, seed=recipe.tiny.seed)
+    if not model.is_dir():
+        partial = folder / "untrained.partial"
+        make_tiny(partial, recipe.tiny.size, seed=recipe.tiny.seed)
+        partial.rename(model)
     summary: dict[str, Any] = {"world_s": time.perf_counter() - began, "stages": {}}
     start = model
     for name, sections in recipe.stages.items():
