@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from kinograd.types import KinogradError
 
+_ATTEMPTS = 200
 _TABLE = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY,
@@ -39,6 +41,19 @@ def cache_key(model: str, prompt: str, sampling: Mapping[str, Any], messages: An
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _share(database: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. Of several who do so at one moment SQLite turns all but
+    one away at once, whatever the timeout; those try again."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt + 1 == _ATTEMPTS:
+                raise
+            time.sleep(0.05)
+
+
 class ReplyCache:
     """Key to Reply; write-ahead logging lets several processes share one file.
 
@@ -60,7 +75,7 @@ class ReplyCache:
             self._database = sqlite3.connect(
                 path or ":memory:", timeout=30.0, isolation_level=None, check_same_thread=False
             )
-            self._database.execute("PRAGMA journal_mode=WAL")
+            _share(self._database)
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(_TABLE)
 
