@@ -13,11 +13,14 @@ from typing import Any
 
 from kinograd.commands.demo.stages import evaluate, finished_steps, spent, stage_recipe, train
 from kinograd.config.load import merge
-from kinograd.config.schema import DemoRecipe, SamplingConfig, SftRecipe
+from kinograd.config.schema import DemoRecipe
 from kinograd.config.theatre import DecodeControl, DemoControl, RftControl, SftControl
 from kinograd.data.jsonl import read_examples, write_examples
 from kinograd.data.sampler import batch_indices
-from kinograd.types import ORDERED, Example, Group
+from kinograd.types import Example, Group
+
+_BATCH = 64
+"""Questions that are read and answered together."""
 
 
 def run_control(recipe: DemoRecipe, name: str, control: DemoControl, start: Path) -> dict[str, Any]:
@@ -69,37 +72,30 @@ def _sample(
     samples: int,
     label: str,
 ) -> list[Group]:
+    from kinograd.eval.sampling import sample_groups
     from kinograd.models.load import load
-    from kinograd.models.reader import Reader, Unreadable
+    from kinograd.models.reader import Reader
     from kinograd.progress import progress
-    from kinograd.rewards.score import score_groups
-    from kinograd.rollout.engine import Request
     from kinograd.rollout.in_process import InProcessEngine
     from kinograd.video.cache import ClipStore
 
-    stage = stage_recipe(recipe, label, sections, model)
-    assert isinstance(stage, SftRecipe)
+    stage, trial = stage_recipe(recipe, label, sections, model), _trial_recipe(recipe)
     lm = load(stage.model)
-    engine = InProcessEngine(lm, _trial_recipe(recipe).rollout)
-    sampling = _trial_recipe(recipe).sampling.model_dump()
-    sampling = SamplingConfig(**sampling | {"temperature": 1.0})
+    engine = InProcessEngine(lm, trial.rollout)
+    sampling = trial.sampling.model_copy(update={"temperature": 1.0})
+    key = (stage.run.seed, label)
     out: list[Group] = []
     with (
         ClipStore(stage.video, Path(stage.data.media_root), lm.geometry.size_factor) as store,
         progress(len(examples), label) as bar,
     ):
         reader = Reader(lm, store, stage.prompt, stage.run.seed)
-        for begin in range(0, len(examples), 64):
-            some = examples[begin : begin + 64]
-            prompts = reader.read_many(some, ORDERED, step=0)
-            requests = [
-                Request(example, ORDERED, prompt, samples)
-                for example, prompt in zip(some, prompts, strict=True)
-                if not isinstance(prompt, Unreadable)
-            ]
-            groups = engine.generate(requests, sampling, key=(stage.run.seed, label))
-            out += score_groups(groups, stage.reward, {})
-            bar.advance(len(some))
+        for group in sample_groups(
+            engine, reader, examples, samples, sampling, stage.reward, {}, key, _BATCH
+        ):
+            if isinstance(group, Group):  # nothing to keep of what could not be read
+                out.append(group)
+            bar.advance()
     return out
 
 
