@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kinograd.config.algo import AlgoConfig, Grpo
+from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.section import Fraction, Positive, Section
 from kinograd.config.theatre import DemoControl, TheatreConfig, TinyModelConfig
@@ -77,17 +78,10 @@ class PromptConfig(Section):
 # ------------------------------------------------------------------------ judges
 
 
-class OpenAIJudge(Section):
+class OpenAIJudge(EndpointConfig):
     type: Literal["openai"] = "openai"
-    urls: Annotated[list[str], Field(min_length=1)]
-    """OpenAI-compatible endpoints that serve the same model, ``http://127.0.0.1:8000/v1``."""
-    model: str
     api_key_env: str = "KINOGRAD_JUDGE_KEY"
-    max_concurrency: Positive = 32
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(default=60.0, gt=0)
-    max_retries: int = Field(default=6, ge=0)
     deadline_s: float = Field(default=180.0, gt=0)
     """For one request, all attempts and waits together, from the first attempt on. A reply
     that arrives but is no verdict is asked for anew, twice at most."""

@@ -6,24 +6,18 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.schema import JudgeConfig, PromptConfig
 from kinograd.config.section import Fraction, Positive, Section
 from kinograd.config.video import VideoConfig
 
 
-class TeacherConfig(Section):
+class TeacherConfig(EndpointConfig):
     """The defaults of the sampling are those of Video-R1's chains of thought."""
 
-    urls: Annotated[list[str], Field(min_length=1)]
-    """OpenAI-compatible endpoints that serve the same model, ``http://127.0.0.1:8000/v1``."""
-    model: str
     api_key_env: str = "KINOGRAD_TEACHER_KEY"
-    max_concurrency: Positive = 32
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(default=300.0, gt=0)
-    max_retries: int = Field(default=6, ge=0)
     deadline_s: float = Field(default=900.0, gt=0)
     """For one request, all attempts and waits together, from the first attempt on."""
     give_up_after: Positive = 16

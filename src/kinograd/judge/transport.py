@@ -21,8 +21,7 @@ from kinograd.types import Unscored
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from kinograd.config.schema import OpenAIJudge
-    from kinograd.config.teacher import TeacherConfig
+    from kinograd.config.endpoint import EndpointConfig
     from kinograd.judge.pace import Pace
 
 _RETRYABLE = frozenset({408, 409, 425, 429})  # and every 5xx
@@ -174,7 +173,7 @@ class Transport:
 
     def __init__(
         self,
-        config: OpenAIJudge | TeacherConfig,
+        config: EndpointConfig,
         api_key: str,
         requests: Pace,
         tokens: Pace,
