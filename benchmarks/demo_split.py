@@ -31,9 +31,9 @@ from kinograd.config.load import load_recipe
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.reader import Reader
 from kinograd.rollout.in_process import InProcessEngine
+from kinograd.runs.folder import RunFolder
 from kinograd.train import learner, rl
 from kinograd.train.learner import Learner
-from kinograd.train.monitor import RunFolder
 from kinograd.train.session import Session
 
 STEPS = {"worked": 100, "cold_start": 40, "reinforced": 24}

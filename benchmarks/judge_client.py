@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.config.schema import OpenAIJudge
-from kinograd.judge.client import ModelJudge
+from kinograd.judge.model_judge import ModelJudge
 from kinograd.types import JudgeRequest, Kind
 
 HERE = Path(__file__).resolve().parent

@@ -44,9 +44,9 @@ from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Patches
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.prompt import Prompt
-from kinograd.models.tiny import make_tiny
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
+from kinograd.synthetic.tiny_model import make_tiny
 from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner
 from kinograd.types import ORDERED, Example, Kind, MediaType

@@ -60,7 +60,7 @@ def trl_step_seconds(size: str, v: int, g: int, c: int, beta: float) -> float:
     )
     from trl import GRPOTrainer
 
-    from kinograd.models.tiny import make_tiny
+    from kinograd.synthetic.tiny_model import make_tiny
 
     class ImageProcessor(Qwen2_5_VLProcessor):
         """Qwen2.5-VL's processor without its video half, which needs torchvision."""

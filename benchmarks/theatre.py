@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.theatre.build import compose, film
-from kinograd.data.theatre.families import FAMILIES
-from kinograd.data.theatre.film import write_mp4
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.synthetic.build import compose, film
+from kinograd.synthetic.families import FAMILIES
+from kinograd.synthetic.mp4_writer import write_mp4
 
 CLIPS = 200
 

@@ -41,10 +41,10 @@ import torch
 import video_peers
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.warm import warm
+from kinograd.curate.prefetch_cache import warm
 from kinograd.types import Cut, Media, MediaType, Span
-from kinograd.video import indexes
-from kinograd.video.cache import ClipStore
+from kinograd.video import index_cache
+from kinograd.video.clip_store import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.patches import Geometry, patchify
 from kinograd.video.sample import sample
@@ -147,7 +147,7 @@ def media_of(path: Path) -> Media:
 
 
 def cold(path: Path) -> None:
-    indexes._recent.clear()  # a large file's map is remembered within a process
+    index_cache._recent.clear()  # a large file's map is remembered within a process
     clip = decode(media_of(path), CONFIG.spec(), CONFIG, path.parent)
     patchify(clip.frames, GEOMETRY)
 

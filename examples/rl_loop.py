@@ -19,18 +19,18 @@ import numpy as np
 import torch
 
 from kinograd.config.schema import ModelConfig, PromptConfig, VideoConfig
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.jsonl import read_examples
-from kinograd.data.sampler import batch_indices
-from kinograd.data.theatre.build import build
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.datasets.jsonl import read_examples
+from kinograd.datasets.sampler import batch_indices
 from kinograd.keys import generator
 from kinograd.models.attention import DecodeState
 from kinograd.models.load import load
 from kinograd.models.prefix import PrefixLM, backward_prefix
 from kinograd.models.prompt import encode_response
 from kinograd.models.reader import Reader
-from kinograd.models.tiny import make_tiny
-from kinograd.video.cache import ClipStore
+from kinograd.synthetic.build import build
+from kinograd.synthetic.tiny_model import make_tiny
+from kinograd.video.clip_store import ClipStore
 
 SFT_STEPS, RL_STEPS = 120, 20
 P, G, T = 16, 8, 24

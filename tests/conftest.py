@@ -186,8 +186,8 @@ FIRST_FAMILIES = ["order", "first", "turn", "swap", "colour"]
 @pytest.fixture(scope="session")
 def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A media root with 24 clips in train.jsonl and 10 in held_out.jsonl."""
-    from kinograd.config.theatre import TheatreConfig
-    from kinograd.data.theatre.build import build
+    from kinograd.config.synthetic import TheatreConfig
+    from kinograd.synthetic.build import build
 
     folder = tmp_path_factory.mktemp("theatre") / "world"
     splits = {"train": 24, "held_out": 10}
@@ -198,7 +198,7 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 0.8M-parameter Qwen2.5-VL, untrained."""
-    from kinograd.models.tiny import make_tiny
+    from kinograd.synthetic.tiny_model import make_tiny
 
     folder = tmp_path_factory.mktemp("tiny")
     make_tiny(folder, "0.8m", seed=1)

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 from kinograd.commands.demo import DEMO, recipes_folder
-from kinograd.commands.demo.stages import check_stages, run_demo
 from kinograd.config.load import load_recipe
+from kinograd.synthetic.demo.stages import check_stages, run_demo
 
 HERE = Path(__file__).parent
 

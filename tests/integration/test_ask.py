@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import kinograd
-from kinograd import cli, records
+from kinograd import cli, files
 from kinograd.commands.ask import Model
 from kinograd.commands.eval import evaluate_checkpoint
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.sft import train_sft
 from kinograd.types import Black, Cut, Span
@@ -53,7 +53,7 @@ def test_a_trained_run_answers_as_its_evaluation_does(
     evaluation = recipe("eval", {"model": {"path": str(folder)}, "eval": {"limit": 4}}, prompt)
     evaluate_checkpoint(evaluation)
     file = Path(evaluation.run.dir) / "eval" / "held_out.jsonl"
-    said = {r["id"]: r["text"] for r in records.read(file)}
+    said = {r["id"]: r["text"] for r in files.read(file)}
     for path in (trained.run.dir, folder.parent, folder):
         loaded = kinograd.load(path, device="cpu")
         for example in read_examples(theatre / "held_out.jsonl")[:4]:

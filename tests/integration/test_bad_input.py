@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from kinograd import cli
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.theatre.build import build
-from kinograd.models.tiny import make_tiny
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.synthetic.build import build
+from kinograd.synthetic.tiny_model import make_tiny
 
 RECIPE = """\
 run: {{dir: {run}}}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.theatre.build import build
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.synthetic.build import build
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

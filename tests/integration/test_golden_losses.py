@@ -24,9 +24,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kinograd import records
+from kinograd import files
 from kinograd.keys import generator
-from kinograd.models.tiny import make_tiny
+from kinograd.synthetic.tiny_model import make_tiny
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
 
@@ -63,7 +63,7 @@ def fixed_model(folder: Path) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kinograd.models.tiny.theatre_words", lambda: WORDS)
+        patch.setattr("kinograd.synthetic.tiny_model.theatre_words", lambda: WORDS)
         fixed_model(folder / "model")
     rows = []
     for i in range(10):
@@ -99,7 +99,7 @@ def golden_run(recipe: Callable[..., Any], world: Path) -> Callable[..., Any]:
             {"sft": train_sft, "rl": train_rl}[method](config)
         finally:
             torch.set_num_threads(threads)
-        rows = records.read(Path(config.run.dir) / "metrics.jsonl")
+        rows = files.read(Path(config.run.dir) / "metrics.jsonl")
         return [{k: row[k] for k in FIGURES if k in row} for row in rows]
 
     return run

@@ -14,7 +14,7 @@ import torch
 from kinograd.algo.aggregate import token_weights
 from kinograd.algo.loss import cross_entropy, policy_loss
 from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt, encode_response
 from kinograd.models.reader import Reader
@@ -23,7 +23,7 @@ from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner, Loss
 from kinograd.types import ORDERED, Example, Group, View, ViewKind
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 Recipe = Callable[..., Any]
 Read = Callable[..., Prompt]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kinograd import records
+from kinograd import files
 from kinograd.judge import JudgeOutage
 from kinograd.judge.canaries import load_canaries
 from kinograd.judge.untrusted import neutralise
@@ -110,6 +110,6 @@ def test_an_outage_stops_the_run_with_a_checkpoint_and_the_same_command_goes_on(
     train_rl(cut)
     expected, got = weights(tmp_path / "whole", 3), weights(run, 3)
     assert all(torch.equal(expected[n], got[n]) for n in expected)
-    steps = [r["step"] for r in records.read(run / "metrics.jsonl")]
+    steps = [r["step"] for r in files.read(run / "metrics.jsonl")]
     assert steps == [1, 2, 3]
-    assert "judge/big/failure_rate" in records.read(run / "metrics.jsonl")[-1]
+    assert "judge/big/failure_rate" in files.read(run / "metrics.jsonl")[-1]

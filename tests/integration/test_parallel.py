@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.models.tiny import make_tiny
+from kinograd.synthetic.tiny_model import make_tiny
 
 SCRIPT = Path(__file__).with_name("sharded_learner.py")
 

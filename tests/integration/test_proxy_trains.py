@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kinograd import cli, records
-from kinograd.data.jsonl import read_examples, write_examples
+from kinograd import cli
+from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.train.rl import train_rl
 from kinograd.types import Kind
 
@@ -57,7 +57,7 @@ def test_hidden_events_and_mixed_clips_train(
     data = {"data": {"train": [str(f) for f in files]}}
     config = recipe("rl", JUDGED | {"reward": reward}, data)
     train_rl(config)
-    steps = records.read(Path(config.run.dir) / "metrics.jsonl")
+    steps = files.read(Path(config.run.dir) / "metrics.jsonl")
     assert [s["step"] for s in steps] == [1, 2]
     for step in steps:
         assert all(np.isfinite(v) for v in step.values())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from kinograd import records
+from kinograd import files
 from kinograd.train import checkpoint
 from kinograd.train.rl import train_rl
 from kinograd.train.session import Session
@@ -41,7 +41,7 @@ def result(run: Path) -> dict[str, Any]:
             found[f"{group} {name}"] = tensor
     found["metrics"] = [
         {k: v for k, v in row.items() if not k.startswith(TIMES)}
-        for row in records.read(run / "metrics.jsonl")
+        for row in files.read(run / "metrics.jsonl")
     ]
     for kind in ("rollouts/*.jsonl", "strips/*.jpg", "eval/*.jsonl", "quarantine.jsonl"):
         for path in run.glob(kind):

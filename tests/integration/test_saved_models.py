@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from kinograd.config.schema import ModelConfig, OptimConfig
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.models.load import load
 from kinograd.models.prompt import Prompt, encode_response
 from kinograd.models.reader import Reader
@@ -22,7 +22,7 @@ from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 LORA = {"rank": 4, "alpha": 64.0, "targets": ["q_proj", "down_proj"]}
 

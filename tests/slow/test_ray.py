@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from kinograd.commands.data import app
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.mapper import map_rows
-from kinograd.data.theatre.build import build
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.synthetic.build import build
 from kinograd.types import KinogradError
+from kinograd.workers.row_map import map_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

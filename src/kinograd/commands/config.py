@@ -9,7 +9,7 @@ import typer
 
 from kinograd.commands import RecipeArguments, read_recipe
 from kinograd.config.load import METHODS, dump_recipe, json_schema
-from kinograd.config.messages import suggest
+from kinograd.config.recipe_errors import suggest
 from kinograd.types import UsageError
 
 app = typer.Typer(no_args_is_help=True)

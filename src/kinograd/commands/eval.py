@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from kinograd.commands import DryRun, RecipeArguments, read_recipe
-from kinograd.config.schema import EvalRecipe
 from kinograd.types import UsageError
 
 
@@ -20,68 +19,14 @@ def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
             raise UsageError("eval compare takes two files: kinograd eval compare A.jsonl B.jsonl")
         show_comparison(Path(recipe[1]), Path(recipe[2]))
         return
+    from kinograd.eval.recipe import evaluate_checkpoint
+
     loaded = read_recipe(recipe, "eval", dry_run)
     figures = evaluate_checkpoint(loaded)
     for name, one in figures.items():
         show_figures(name, one)
     if loaded.eval.published:
         show_published(loaded.eval.published, Path(loaded.run.dir) / "eval", list(figures))
-
-
-def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
-    """Evaluate ``recipe.model`` on every data file; figures by the file's stem.
-
-    Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
-    """
-    from kinograd.data.reading import load_examples
-    from kinograd.eval.published import table as published_table
-    from kinograd.eval.runner import evaluate
-    from kinograd.judge import build_judges
-    from kinograd.models.load import load
-    from kinograd.models.reader import Reader
-    from kinograd.rewards.score import check_routing
-    from kinograd.rollout.in_process import InProcessEngine
-    from kinograd.train.inputs import input_digests
-    from kinograd.train.monitor import RunFolder
-    from kinograd.video.cache import ClipStore
-
-    if not recipe.eval.data:
-        raise UsageError("eval.data: no files to evaluate on")
-    if recipe.eval.published:
-        published_table(recipe.eval.published)
-    stems = [Path(f).stem for f in recipe.eval.data]
-    if twice := sorted({s for s in stems if stems.count(s) > 1}):
-        raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
-    judges = build_judges(recipe.judges)
-    form, limit = recipe.eval.format or recipe.data.format, recipe.eval.max_error_fraction
-    read = {Path(f).stem: load_examples([f], form, limit) for f in recipe.eval.data}
-    sets = {stem: rows[: recipe.eval.limit] for stem, (rows, _) in read.items()}
-    check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
-    model = load(recipe.model)
-    root = recipe.eval.media_root or recipe.data.media_root
-    unit = model.geometry.patch * model.geometry.merge
-    digests = input_digests(recipe.eval.data, model.path)
-    figures = {}
-    with (
-        RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests) as folder,
-        ClipStore(recipe.video, Path(root), unit) as store,
-    ):
-        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
-        engine = InProcessEngine(model, recipe.rollout)
-        for row in (row for _, rejected in read.values() for row in rejected):
-            folder.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
-        for stem, examples in sets.items():
-            figures[stem] = evaluate(
-                engine,
-                reader,
-                examples,
-                recipe.eval,
-                recipe.reward,
-                folder.path / "eval" / f"{stem}.jsonl",
-                judges=judges,
-                key=(recipe.run.seed, "eval"),
-            )
-    return figures
 
 
 # --------------------------------------------------------------------- tables

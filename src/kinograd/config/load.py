@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from kinograd.config.messages import Layer, Layers, explain, is_table, suggest
+from kinograd.config.recipe_errors import Layer, Layers, explain, is_table, suggest
 from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
 from kinograd.config.section import Section
 from kinograd.types import UsageError

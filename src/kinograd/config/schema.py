@@ -14,7 +14,7 @@ from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.section import Fraction, Positive, Section
-from kinograd.config.theatre import DemoControl, TheatreConfig, TinyModelConfig
+from kinograd.config.synthetic import DemoControl, TheatreConfig, TinyModelConfig
 from kinograd.config.video import VideoConfig
 
 # ---------------------------------------------------------------- model, data

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from kinograd import records as record_files
+from kinograd import files
 from kinograd.keys import generator
 from kinograd.types import DataError, StopReason, ViewKind
 
@@ -145,7 +145,7 @@ def read_records(path: Path) -> list[EvalRecord]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such evaluation; an evaluation writes eval/<name>.jsonl")
-    found: list[Any] = record_files.read(path)
+    found: list[Any] = files.read(path)
     for number, row in enumerate(found, start=1):
         if lacking := sorted(EvalRecord.__required_keys__ - row.keys()):
             raise DataError(f"{path}:{number}: not a record of an evaluation (no {lacking[0]!r})")

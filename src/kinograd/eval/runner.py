@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.schema import EvalConfig, RewardConfig
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
 from kinograd.eval.sampling import sample_groups
@@ -46,10 +46,10 @@ def evaluate(
     Raises:
         TooManyErrors: after everything has been recorded.
     """
-    records.keep(out, lambda row: row["error"] is None)
-    done = {(r["id"], r["view"]) for r in records.read(out)}
+    files.keep(out, lambda row: row["error"] is None)
+    done = {(r["id"], r["view"]) for r in files.read(out)}
     views = [View(ViewKind(name)) for name in config.views]
-    file = records.RecordFile(out)
+    file = files.RecordFile(out)
     try:
         with progress(len(examples) * len(views), out.stem, done=len(done)) as bar:
             for view in views:

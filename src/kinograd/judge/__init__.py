@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from kinograd.config.schema import LexicalJudge, OpenAIJudge
 from kinograd.judge.autodq import aggregate_dream
 from kinograd.judge.canaries import check_canaries, require_canaries
-from kinograd.judge.client import ModelJudge
 from kinograd.judge.lexical import TokenOverlapJudge
-from kinograd.judge.window import GuardedJudge, JudgeOutage
+from kinograd.judge.model_judge import ModelJudge
+from kinograd.judge.outage import GuardedJudge, JudgeOutage
 from kinograd.types import Judge
 
 __all__ = [

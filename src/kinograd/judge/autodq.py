@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from kinograd.judge.asking import Ask
-from kinograd.judge.transport import Failure
+from kinograd.endpoint.transport import Failure
+from kinograd.judge.structured_client import Ask
 from kinograd.judge.untrusted import fence, neutralise
 from kinograd.judge.verdict import EventList, LabelPerItem
 from kinograd.types import Verdict

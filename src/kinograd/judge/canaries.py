@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from kinograd.judge.client import JUDGED_KINDS, ModelJudge
 from kinograd.judge.lexical import TokenOverlapJudge
-from kinograd.judge.window import GuardedJudge
+from kinograd.judge.model_judge import JUDGED_KINDS, ModelJudge
+from kinograd.judge.outage import GuardedJudge
 from kinograd.types import Judge, JudgeRequest, Kind, KinogradError, UsageError, Verdict
 
 _FILE = Path(__file__).parent / "canaries.jsonl"

@@ -15,7 +15,7 @@ from kinograd.models.load import VideoLM
 from kinograd.models.media import Frames, Patches
 from kinograd.models.prompt import Prompt, PromptTooLong, encode
 from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 from kinograd.video.decode import ClipError
 from kinograd.video.views import apply_view, shuffle_order
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from kinograd import records
+from kinograd import files
 from kinograd.eval.metrics import EvalRecord, read_records
 from kinograd.types import DataError
 
@@ -112,8 +112,8 @@ def _load(path: Path, name: str) -> Run:
         raise DataError(f"{recipe_file} is not YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise DataError(f"{recipe_file} is not a recipe: no keys on its top level")
-    files = path.glob("rollouts/step-*.jsonl")
-    rollouts = [(int(f.stem.removeprefix("step-")), f) for f in files]
+    found = path.glob("rollouts/step-*.jsonl")
+    rollouts = [(int(f.stem.removeprefix("step-")), f) for f in found]
     evaluations = sorted(path.glob("eval/*.jsonl"), key=lambda f: _natural(f.stem))
     return Run(
         name=name,
@@ -121,8 +121,8 @@ def _load(path: Path, name: str) -> Run:
         recipe=recipe,
         recipe_text=text,
         starts=_starts(path),
-        metrics=records.read(path / "metrics.jsonl"),
-        quarantine=records.read(path / "quarantine.jsonl"),
+        metrics=files.read(path / "metrics.jsonl"),
+        quarantine=files.read(path / "quarantine.jsonl"),
         rollout_files=dict(sorted(rollouts)),
         evaluations={f.stem: rows for f in evaluations if (rows := read_records(f))},
     )

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kinograd import records
+from kinograd import files
 from kinograd.report.charts import HEIGHT, WIDTH, make_charts, number
 from kinograd.report.evaluations import make_suites
 from kinograd.report.load import Run, load_runs, load_summaries
@@ -33,7 +33,7 @@ def write_report(run_folders: Sequence[Path], out: Path) -> None:
     """
     html = render_report(run_folders)
     out.parent.mkdir(parents=True, exist_ok=True)
-    records.write_atomically(out, html.encode())
+    files.write_atomically(out, html.encode())
 
 
 def render_report(run_folders: Sequence[Path], budget: Budget | None = None) -> str:

@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from kinograd.records import sync_file, sync_folder
+from kinograd.files import sync_file, sync_folder
 from kinograd.types import KinogradError
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | int | float | bool | None

@@ -14,23 +14,23 @@ from pathlib import Path
 from kinograd.algo.presets import advantages, comparable
 from kinograd.algo.views import twin
 from kinograd.config.schema import RlRecipe
-from kinograd.data.sampler import batch_indices
+from kinograd.datasets.sampler import batch_indices
 from kinograd.judge import JudgeOutage
 from kinograd.models.prompt import Prompt
 from kinograd.progress import progress
 from kinograd.rewards.score import score_groups
 from kinograd.rollout.engine import Engine, Request
 from kinograd.rollout.in_process import InProcessEngine
+from kinograd.train.groups import Sample, make_tasks, update
 from kinograd.train.learner import Learner
-from kinograd.train.policy import Sample, make_tasks, update
-from kinograd.train.rl_metrics import Stopwatch, group_metrics, sampling_metrics
-from kinograd.train.scoring import (
+from kinograd.train.logprobs import (
     check_rollouts,
     reward_penalties,
     with_key_tokens,
     with_old,
     with_reference,
 )
+from kinograd.train.rl_metrics import Stopwatch, group_metrics, sampling_metrics
 from kinograd.train.session import Session, open_session
 from kinograd.types import ORDERED, Example, Group
 

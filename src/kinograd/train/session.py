@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
-from kinograd.data.reading import load_examples
+from kinograd.datasets.load import load_examples
 from kinograd.eval.runner import evaluate
 from kinograd.judge import GuardedJudge, build_judges, require_canaries
 from kinograd.keys import derive_seed
@@ -25,14 +25,14 @@ from kinograd.models.prompt import Prompt
 from kinograd.models.reader import Reader, Unreadable
 from kinograd.rewards.score import check_routing
 from kinograd.rollout.in_process import InProcessEngine
+from kinograd.runs.digests import input_digests
+from kinograd.runs.folder import RunFolder
 from kinograd.train import checkpoint
-from kinograd.train.inputs import input_digests
 from kinograd.train.learner import Learner
-from kinograd.train.monitor import RunFolder
 from kinograd.train.reference import Reference, open_reference
 from kinograd.train.selfcheck import check_learner
 from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 READING = "kinograd.json"
 """File beside saved weights: how the model was trained to read clips and questions."""
@@ -111,7 +111,7 @@ class Session:
         run = self.recipe.run
         if step == total and self.failed == self.seen:
             quarantine = self.run.path / "quarantine.jsonl"
-            first = records.read(quarantine)[0]
+            first = files.read(quarantine)[0]
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read; "
                 f"{first['id']}: {first['detail']}; all are in {quarantine}"

@@ -16,7 +16,7 @@ import numpy as np
 from kinograd.algo.aggregate import token_weights
 from kinograd.algo.loss import cross_entropy
 from kinograd.config.schema import SftRecipe
-from kinograd.data.sampler import batch_indices
+from kinograd.datasets.sampler import batch_indices
 from kinograd.models.prompt import encode_response
 from kinograd.progress import progress
 from kinograd.train.batching import Completion, Task

@@ -17,7 +17,7 @@ from kinograd.types import Black, Cut, DataError, Media, MediaType, Span
 from kinograd.video.faults import ClipError, ClipFault
 
 if TYPE_CHECKING:
-    from kinograd.video.index import Index
+    from kinograd.video.packet_index import Index
 
 
 _FOREVER_S = 1e15  # what comes near to it is no time, and some integers are no float

@@ -16,15 +16,15 @@ from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.images import clip_from_frames, clip_from_image, image_clip
-from kinograd.video.index import Index, nearest_shown
-from kinograd.video.indexes import open_reader
+from kinograd.video.index_cache import open_reader
+from kinograd.video.packet_index import Index, nearest_shown
 from kinograd.video.paths import resolve
 from kinograd.video.sample import frame_size, sample
 from kinograd.video.scale import Scaler
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.video.reader import Reader
+    from kinograd.video.video_file import Reader
 
 __all__ = ["ClipError", "ClipFault", "clip_from_frames", "clip_from_image", "decode", "probe"]
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kinograd.types import Clip
-from kinograd.video.arrays import read_arrays, write_arrays
+from kinograd.video.checksummed import read_arrays, write_arrays
 
 _SUFFIX = ".clip.safetensors"
 _STALE_S = 24 * 3600.0

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from kinograd.records import replacing
+from kinograd.files import replacing
 from kinograd.video.faults import ClipError, ClipFault
 
 if TYPE_CHECKING:

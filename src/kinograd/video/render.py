@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinograd.records import replacing
+from kinograd.files import replacing
 from kinograd.types import Media
 from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.decode import wanted
-from kinograd.video.indexes import open_reader
+from kinograd.video.index_cache import open_reader
 from kinograd.video.scale import Scaler
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.video.reader import Reader
+    from kinograd.video.video_file import Reader
 
 
 def render(

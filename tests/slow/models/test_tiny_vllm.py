@@ -45,7 +45,7 @@ def test_vllm_and_kinograd_agree_on_every_token(tmp_path: Path) -> None:
     from kinograd.models.load import load
     from kinograd.models.media import to_patches
     from kinograd.models.prompt import encode
-    from kinograd.models.tiny import make_tiny
+    from kinograd.synthetic.tiny_model import make_tiny
     from kinograd.types import Cut, Example, Kind, Media, MediaType
     from kinograd.video.images import clip_from_frames
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kinograd import records
+from kinograd import files
 from kinograd.train import checkpoint
 
 REWARD = """\
@@ -25,7 +25,7 @@ TIMES = ("time", "video/wait_s")
 STEPS = 8
 
 
-def files(run: Path) -> dict[str, Any]:
+def left_files(run: Path) -> dict[str, Any]:
     """What the run left, without times and without the notes of its starts."""
     newest = checkpoint.latest(run / "checkpoints")
     assert newest is not None
@@ -38,9 +38,9 @@ def files(run: Path) -> dict[str, Any]:
     }
     found["metrics"] = [
         {k: v for k, v in row.items() if not k.startswith(TIMES)}
-        for row in records.read(run / "metrics.jsonl")
+        for row in files.read(run / "metrics.jsonl")
     ]
-    found["quarantine"] = records.read(run / "quarantine.jsonl")
+    found["quarantine"] = files.read(run / "quarantine.jsonl")
     return found
 
 
@@ -127,7 +127,7 @@ def test_killed_runs_end_as_if_nobody_had_killed_them(
         assert "Traceback" not in said
 
     finish("whole")
-    expected = files(tmp_path / "whole")
+    expected = left_files(tmp_path / "whole")
     assert any(name.startswith("checkpoints/step-8/optimizer") for name in expected)
     assert [r["reason"] for r in expected["quarantine"]] == ["missing"]
 
@@ -161,6 +161,6 @@ def test_killed_runs_end_as_if_nobody_had_killed_them(
             assert time.monotonic() < end, f"orphans of {what}: {workers}"
             time.sleep(0.05)
     finish("killed")
-    found = files(run)
+    found = left_files(run)
     assert found.keys() == expected.keys()
     assert {name for name in expected if found[name] != expected[name]} == set()

@@ -50,7 +50,7 @@ def test_greedy_answers_of_a_trained_model_are_vllms(
     recipe: Callable[..., Any], theatre: Path
 ) -> None:
     from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
-    from kinograd.data.jsonl import read_examples
+    from kinograd.datasets.jsonl import read_examples
     from kinograd.models.load import load
     from kinograd.models.reader import Reader
     from kinograd.rollout.engine import Request
@@ -59,7 +59,7 @@ def test_greedy_answers_of_a_trained_model_are_vllms(
     from kinograd.train.learner import Learner
     from kinograd.train.sft import train_sft
     from kinograd.types import ORDERED
-    from kinograd.video.cache import ClipStore
+    from kinograd.video.clip_store import ClipStore
 
     lora = {"rank": 8, "targets": ["q_proj", "k_proj", "v_proj", "gate_proj", "down_proj"]}
     config = recipe(

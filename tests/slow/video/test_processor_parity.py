@@ -15,9 +15,9 @@ from kinograd.config.video import VideoConfig
 from kinograd.types import Cut, Media, MediaType
 from kinograd.video.decode import decode
 from kinograd.video.patches import Geometry, patchify
-from kinograd.video.reader import Reader
 from kinograd.video.sample import sample
 from kinograd.video.scale import Scaler
+from kinograd.video.video_file import Reader
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 CLIPS = ["video1.mp4", "nasa_13013.mp4", "flipping_a_pancake.mkv", "av1_video.mkv"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.commands.demo.stages import _parse
 from kinograd.config.load import dump_recipe, load_recipe
 from kinograd.config.schema import DemoRecipe
+from kinograd.synthetic.demo.stages import _parse
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 OVERLAYS = {"demo/one_gpu.yaml": "demo/demo.yaml"}  # laid over another recipe

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.load import load_section
 from kinograd.config.teacher import AnnotateConfig
-from kinograd.data.annotate import annotate, asked_of, choose
-from kinograd.data.journal import Journal, digest_of
-from kinograd.data.jsonl import read_examples
-from kinograd.data.outcome import Outcome
-from kinograd.data.rows import Reason, Rejected
-from kinograd.data.teacher import Teacher
+from kinograd.curate.annotate import annotate, asked_of, choose
+from kinograd.curate.journal import Journal, digest_of
+from kinograd.curate.selection import Outcome
+from kinograd.curate.teacher import Teacher
+from kinograd.datasets.jsonl import read_examples
+from kinograd.datasets.rows import Reason, Rejected
 from kinograd.judge import build_judges
 from kinograd.rewards.rubric import grade_text
 from kinograd.types import (
@@ -37,7 +37,7 @@ from kinograd.types import (
     Unscored,
     UsageError,
 )
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 Serve = Callable[..., Any]
 Run = Callable[..., Outcome]
@@ -87,9 +87,7 @@ def run(theatre: Path, tmp_path: Path) -> Run:
 def told(tmp_path: Path) -> Callable[[], dict[str, tuple[str, str]]]:
     """Quarantined rows: id to reason and the detail's head."""
     file = tmp_path / "out.quarantine.jsonl"
-    return lambda: {
-        r["id"]: (r["reason"], r["detail"].partition(":")[0]) for r in records.read(file)
-    }
+    return lambda: {r["id"]: (r["reason"], r["detail"].partition(":")[0]) for r in files.read(file)}
 
 
 def test_a_row_gets_its_rationale_from_the_published_question(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.data.dedup import alike, thumbnails
-from kinograd.data.jsonl import read_examples
-from kinograd.data.theatre.film import write_mp4
+from kinograd.curate.near_duplicates import alike, thumbnails
+from kinograd.datasets.jsonl import read_examples
 from kinograd.keys import generator
+from kinograd.synthetic.mp4_writer import write_mp4
 
 
 def picture(film: np.ndarray) -> bytes:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd import records
+from kinograd import files
 from kinograd.cli import main
 from kinograd.config.load import dump_recipe
-from kinograd.data.filter import Rule, judge_row, record_of
-from kinograd.data.jsonl import read_examples, write_examples
-from kinograd.data.rows import Rejected
+from kinograd.curate.filter import Rule, judge_row, record_of
+from kinograd.datasets.jsonl import read_examples, write_examples
+from kinograd.datasets.rows import Rejected
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.types import (
     ORDERED,
@@ -92,8 +92,8 @@ def words(recipe: Callable[..., Any], theatre: Path, tmp_path: Path) -> list[str
     write_examples(tmp_path / "in.jsonl", rows)
     loaded = recipe("eval", {"eval": {"batch_size": 2, "sampling": {"max_new_tokens": 4}}})
     (tmp_path / "recipe.yaml").write_text(dump_recipe(loaded))
-    files = ["--input", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl")]
-    return ["data", "filter", str(tmp_path / "recipe.yaml"), *files, "--samples", "3"]
+    where = ["--input", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl")]
+    return ["data", "filter", str(tmp_path / "recipe.yaml"), *where, "--samples", "3"]
 
 
 def test_every_row_is_sampled_once_and_other_rules_ask_nothing(
@@ -122,7 +122,7 @@ def test_every_row_is_sampled_once_and_other_rules_ask_nothing(
     kept = read_examples(tmp_path / "out.jsonl")  # an untrained model is never right
     assert [e.id for e in kept] == readable
     assert {e.extra["pass_rate"] for e in kept} == {0.0}
-    (told,) = records.read(tmp_path / "out.quarantine.jsonl")
+    (told,) = files.read(tmp_path / "out.quarantine.jsonl")
     assert (told["id"], told["reason"]) == (rows[2].id, "clip")
     before = len(asked)
     assert main([*words, "--drop-wrong"]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.data.journal import Journal, digest_of
+from kinograd.curate.journal import Journal, digest_of
 from kinograd.types import DataError, UsageError
 
 

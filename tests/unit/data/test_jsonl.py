@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinograd.data.jsonl import (
+from kinograd.datasets.jsonl import (
     MAX_LINE_BYTES,
     example_from_json,
     example_to_json,
@@ -18,7 +18,7 @@ from kinograd.data.jsonl import (
     read_examples,
     write_examples,
 )
-from kinograd.data.seen import Seen
+from kinograd.datasets.seen_keys import Seen
 from kinograd.types import Black, Cut, DataError, Example, Kind, Media, MediaType, Span
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))

@@ -10,8 +10,8 @@ from itertools import count, islice
 
 import pytest
 
-from kinograd.data.mapper import map_rows
 from kinograd.types import KinogradError, UsageError
+from kinograd.workers.row_map import map_rows
 
 TRIPLE = partial(partial, operator.mul, 3)  # a factory of "times three" that any process knows
 SLEEP = partial(partial, time.sleep)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinograd.cli import main
-from kinograd.data.jsonl import read_examples, write_examples
-from kinograd.data.mix import Part, Source, allocate, mix, parse_source
+from kinograd.curate.mix import Part, Source, allocate, mix, parse_source
+from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.types import DataError, Example, Kind, UsageError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kinograd.data.theatre.film import write_mp4
+from kinograd.synthetic.mp4_writer import write_mp4
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.data.jsonl import write_examples
-from kinograd.data.reading import load_examples
-from kinograd.data.rows import Reason
+from kinograd.datasets.jsonl import write_examples
+from kinograd.datasets.load import load_examples
+from kinograd.datasets.rows import Reason
 from kinograd.types import Cut, DataError, Example, Kind, Media, MediaType
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))

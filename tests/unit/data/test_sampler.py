@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.data.sampler import batch_indices
+from kinograd.datasets.sampler import batch_indices
 
 SIZES = {"n": st.integers(1, 40), "size": st.integers(1, 50), "seed": st.integers(0, 5)}
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.data.formats import read_any
-from kinograd.data.reading import load_examples
-from kinograd.data.shards import manifest_of, read_shards, write_shards
+from kinograd.datasets.formats import read_any
+from kinograd.datasets.formats.shards import manifest_of, read_shards, write_shards
+from kinograd.datasets.load import load_examples
 from kinograd.types import Cut, DataError, Example, Kind, Media, MediaType, UsageError
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))

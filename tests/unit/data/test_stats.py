@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.theatre import TheatreConfig
+from kinograd.config.synthetic import TheatreConfig
 from kinograd.config.video import VideoConfig
-from kinograd.data.jsonl import read_examples
-from kinograd.data.stats import MOST, Spread, Tally, summarise
-from kinograd.data.stats_page import histogram, write_page
-from kinograd.data.theatre.build import build
+from kinograd.curate.stats import MOST, Spread, Tally, summarise
+from kinograd.curate.stats_page import histogram, write_page
+from kinograd.datasets.jsonl import read_examples
+from kinograd.synthetic.build import build
 from kinograd.types import Example, Kind
 from kinograd.video.decode import decode
 

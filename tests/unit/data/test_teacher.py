@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from kinograd.config.teacher import TeacherConfig
-from kinograd.data.journal import Journal
-from kinograd.data.teacher import Teacher, teach
-from kinograd.judge.transport import Failure, estimate_tokens, read_completion
+from kinograd.curate.journal import Journal
+from kinograd.curate.teacher import Teacher, teach
+from kinograd.endpoint.transport import Failure, estimate_tokens, read_completion
 from kinograd.types import KinogradError, Unscored
 
 Serve = Callable[..., Any]

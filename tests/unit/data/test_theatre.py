@@ -10,15 +10,15 @@ import av
 import numpy as np
 import pytest
 
-from kinograd.config.theatre import TheatreConfig, TheatreSplit
+from kinograd.config.synthetic import TheatreConfig, TheatreSplit
 from kinograd.config.video import VideoConfig
-from kinograd.data.jsonl import read_examples
-from kinograd.data.theatre import FAMILIES, build
-from kinograd.data.theatre.build import compose, film
-from kinograd.data.theatre.families import shell, swap, turn
-from kinograd.data.theatre.film import write_mp4
-from kinograd.data.theatre.play import Play
+from kinograd.datasets.jsonl import read_examples
 from kinograd.keys import generator
+from kinograd.synthetic import FAMILIES, build
+from kinograd.synthetic.build import compose, film
+from kinograd.synthetic.families import shell, swap, turn
+from kinograd.synthetic.mp4_writer import write_mp4
+from kinograd.synthetic.sample import Play
 from kinograd.types import Kind, UsageError, VideoSpec
 from kinograd.video.decode import decode
 
@@ -137,7 +137,7 @@ def test_no_scene_is_in_two_splits() -> None:
 
 
 def test_rendering_imports_no_torch() -> None:
-    code = "import sys, kinograd.data.theatre.build; print('torch' in sys.modules)"
+    code = "import sys, kinograd.synthetic.build; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.data.formats import read_any
-from kinograd.data.unpack import missing, unpack
+from kinograd.curate.unpack import missing, unpack
+from kinograd.datasets.formats import read_any
 from kinograd.types import DataError
 
 

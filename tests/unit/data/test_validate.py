@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.jsonl import read_examples
-from kinograd.data.leak import find_leak
-from kinograd.data.theatre.build import build
-from kinograd.data.theatre.film import write_mp4
-from kinograd.data.validate import check_paths, check_text
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.curate.answer_leak import find_leak
+from kinograd.curate.validate import check_paths, check_text
+from kinograd.datasets.jsonl import read_examples
+from kinograd.synthetic.build import build
+from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import Cut, Example, Kind, Media, MediaType
 
 

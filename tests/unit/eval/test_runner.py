@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.schema import EvalConfig, InProcess, ModelConfig, PromptConfig, RewardConfig
 from kinograd.config.schema import SamplingConfig as Sampling
 from kinograd.config.video import VideoConfig
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.eval.metrics import read_records
 from kinograd.eval.runner import TooManyErrors, evaluate
 from kinograd.models.load import load
@@ -21,7 +21,7 @@ from kinograd.models.reader import Reader
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.types import Cut, DataError, Example, Group, Media, MediaType
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 Run = Callable[..., dict[str, Any]]
 
@@ -76,7 +76,7 @@ def broken(example: Example) -> Example:
 
 
 def rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    found = records.read(path)
+    found = files.read(path)
     keyed = {(r["id"], r["view"]): r for r in found}
     assert len(keyed) == len(found)
     return keyed

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kinograd.config.schema import OpenAIJudge
-from kinograd.judge.client import ModelJudge
+from kinograd.judge.model_judge import ModelJudge
 
 PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "judge_server.py"
 

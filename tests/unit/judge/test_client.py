@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from kinograd.config.schema import OpenAIJudge
-from kinograd.judge.client import ModelJudge
-from kinograd.judge.pace import Pace
-from kinograd.judge.transport import Completion, Failure, Transport, parse_retry_after
+from kinograd.endpoint.rate_limit import Pace
+from kinograd.endpoint.transport import Completion, Failure, Transport, parse_retry_after
+from kinograd.judge.model_judge import ModelJudge
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored, UsageError, Verdict
 
 Build = Callable[..., Any]

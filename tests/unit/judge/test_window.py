@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinograd.endpoint.rate_limit import Pace
 from kinograd.judge import GuardedJudge, JudgeOutage
-from kinograd.judge.pace import Pace
-from kinograd.judge.window import FailureWindow
+from kinograd.judge.outage import FailureWindow
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored, Verdict
 
 Build = Callable[..., Any]

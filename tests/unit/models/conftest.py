@@ -19,7 +19,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from kinograd.models.tiny import make_tiny
+from kinograd.synthetic.tiny_model import make_tiny
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for part in m['content'] %}"

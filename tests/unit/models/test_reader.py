@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from kinograd.config.schema import ModelConfig, PromptConfig, VideoConfig
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.models.load import load
 from kinograd.models.prompt import PromptTooLong
 from kinograd.models.reader import Reader, Unreadable
 from kinograd.types import ORDERED, Cut, Example, Media, MediaType, View, ViewKind
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 from kinograd.video.decode import ClipError
 from kinograd.video.patches import patchify
 

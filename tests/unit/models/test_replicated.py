@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
 
 import kinograd
-from kinograd import records
+from kinograd import files
 from kinograd.algo.loss import TokenBatch
 from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, PromptConfig, SamplingConfig
 from kinograd.models.families.other import OtherVL
@@ -350,7 +350,7 @@ def test_two_steps_of_reinforcement_on_images(folder, recipe, tmp_path, monkeypa
         {"algo": {"kl": {"beta": 0.05}}},
     )
     saved = train_rl(config)
-    metrics = records.read(Path(config.run.dir) / "metrics.jsonl")
+    metrics = files.read(Path(config.run.dir) / "metrics.jsonl")
     assert [m["step"] for m in metrics] == [1, 2]
     assert metrics[0]["optim/grad_norm"] > 0
     assert metrics[0]["policy/log_ratio"] < 1e-4  # the sampler is the learner

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from kinograd.config.schema import ModelConfig
-from kinograd.config.theatre import TheatreConfig
-from kinograd.data.theatre.build import compose
-from kinograd.data.theatre.families import FAMILIES
+from kinograd.config.synthetic import TheatreConfig
 from kinograd.models.load import load
-from kinograd.models.tiny import SIZES, SPECIAL_TOKENS, TAG_TOKENS, make_tiny, model_config
+from kinograd.synthetic.build import compose
+from kinograd.synthetic.families import FAMILIES
+from kinograd.synthetic.tiny_model import SIZES, SPECIAL_TOKENS, TAG_TOKENS, make_tiny, model_config
 from kinograd.types import UsageError
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.schema import RlRecipe, SftRecipe
 from kinograd.eval.metrics import EvalRecord
 from kinograd.keys import generator
-from kinograd.train.monitor import RunFolder
+from kinograd.runs.folder import RunFolder
 from kinograd.types import (
     ORDERED,
     Clip,
@@ -114,7 +114,7 @@ def evaluation(name: str, skill: float, videos: int = 25) -> list[EvalRecord]:
 
 
 def write_evaluation(folder: Path, name: str, rows: list[EvalRecord]) -> None:
-    file = records.RecordFile(folder / "eval" / f"{name}.jsonl")
+    file = files.RecordFile(folder / "eval" / f"{name}.jsonl")
     for row in rows:
         file.append(row)
     file.close()
@@ -142,7 +142,7 @@ def fix_surroundings(folder: Path, day: int) -> None:
         "data": {"train.jsonl": "5f3c"},
     }
     (folder / "env.json").write_text(json.dumps({"starts": [start]}))
-    rows = records.read(folder / "metrics.jsonl")
+    rows = files.read(folder / "metrics.jsonl")
     rows = [row | {"time": 1_772_000_000.0 + 1.5 * row["step"]} for row in rows]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines)
@@ -241,7 +241,7 @@ def taint_run(folder: Path) -> Path:
     rl = folder / "rl"
     kept = ("view", "stop", "unscored", "id")
     for path in rl.rglob("*.jsonl"):
-        rows = [taint(r) | {k: r[k] for k in kept if k in r} for r in records.read(path)]
+        rows = [taint(r) | {k: r[k] for k in kept if k in r} for r in files.read(path)]
         for row in rows:
             if "loss" in row or "kl" in row:
                 row[f"{EVIL}/x"] = 1.0

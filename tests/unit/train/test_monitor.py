@@ -11,9 +11,9 @@ import torch
 import yaml
 from PIL import Image
 
-from kinograd import records
+from kinograd import files
 from kinograd.config.schema import RlRecipe
-from kinograd.train.monitor import RunFolder
+from kinograd.runs.folder import RunFolder
 from kinograd.types import (
     Clip,
     Cut,
@@ -124,7 +124,7 @@ def test_a_run_killed_before_its_recipe_was_written_starts_anew(tmp_path: Path) 
 def test_a_second_writer_is_refused_until_the_first_dies(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from kinograd.config.schema import RlRecipe\n"
-        "from kinograd.train.monitor import RunFolder\n"
+        "from kinograd.runs.folder import RunFolder\n"
         "recipe = RlRecipe.model_validate_json(sys.argv[2])\n"
         "run = RunFolder.open(recipe, Path(sys.argv[1])); print('open', flush=True); input()"
     )
@@ -148,7 +148,7 @@ def test_metrics_hold_any_scalar_and_show_what_is_not_finite(tmp_path: Path) -> 
             run.log(3, loss=[1.0])
         with pytest.raises(ValueError, match="taken by the record"):
             run.log(3, **{"nonfinite": 1.0, "time": 2})
-    first, second = records.read(tmp_path / "metrics.jsonl")
+    first, second = files.read(tmp_path / "metrics.jsonl")
     assert first.pop("time") > 0
     assert first == {"step": 1, "loss": 0.5, "lr": 0.25, "n": 3, "time/rollout_s": 1.5}
     assert second["loss"] is None
@@ -161,7 +161,7 @@ def test_rollouts_keep_what_was_seen_said_and_why_it_has_no_score(tmp_path: Path
         strip = run.strip(_clip(4), View())
         groups = [_group(twin=twin), _group()]
         run.rollouts(5, groups, [np.array([0.5, np.nan]), None], {("e1", "ordered"): [strip]})
-    rows = records.read(tmp_path / "rollouts" / "step-5.jsonl")
+    rows = files.read(tmp_path / "rollouts" / "step-5.jsonl")
 
     keys = [(r["group"], r["view"], r["rollout"], r["advantage"]) for r in rows]
     assert keys == [
@@ -229,7 +229,7 @@ def test_quarantine_names_an_example_once_across_resumes(tmp_path: Path) -> None
             run.quarantine("e1", "decode", "no video stream")
             run.quarantine("e1", "decode", "no video stream")
             run.quarantine("e1", "too_long")
-    rows = records.read(tmp_path / "quarantine.jsonl")
+    rows = files.read(tmp_path / "quarantine.jsonl")
     assert [(r["id"], r["reason"]) for r in rows] == [("e1", "decode"), ("e1", "too_long")]
 
 
@@ -246,7 +246,7 @@ def test_going_back_to_a_checkpoint_leaves_nothing_double(tmp_path: Path) -> Non
     with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
         run.truncate_to(3)
         run.log(4, loss=0.25)
-    assert [r["step"] for r in records.read(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert [r["step"] for r in files.read(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
     left = sorted(p.stem for p in (tmp_path / "rollouts").iterdir())
     assert left == ["step-1", "step-2", "step-3"]
     assert sorted(p.stem for p in (tmp_path / "eval").iterdir()) == ["benchmark", "step-3"]

@@ -14,8 +14,8 @@ from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
 from kinograd.train.batching import Completion, Task
+from kinograd.train.groups import Sample, make_task, make_tasks, update, weighted
 from kinograd.train.learner import Learner
-from kinograd.train.policy import Sample, make_task, make_tasks, update, weighted
 from kinograd.types import ORDERED, Example, Group, Kind, Rollout, StopReason
 
 PROMPT = Prompt(np.zeros(1, np.int64), np.zeros((3, 1), np.int64), np.zeros(1, bool), ())

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from kinograd.rollout.in_process import InProcessEngine
+from kinograd.train.groups import Sample, make_task
 from kinograd.train.learner import Learner
-from kinograd.train.policy import Sample, make_task
+from kinograd.train.logprobs import reward_penalties, with_key_tokens, with_old, with_reference
 from kinograd.train.rl import roll_out
-from kinograd.train.scoring import reward_penalties, with_key_tokens, with_old, with_reference
 from kinograd.train.session import Session, open_session
 from kinograd.types import Score, Unscored
 

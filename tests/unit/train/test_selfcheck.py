@@ -6,7 +6,7 @@ import torch
 from kinograd.config.schema import ModelConfig
 from kinograd.models import attention, prefix
 from kinograd.models.load import load
-from kinograd.models.tiny import make_tiny
+from kinograd.synthetic.tiny_model import make_tiny
 from kinograd.train.selfcheck import SelfCheckFailed, check_learner
 
 

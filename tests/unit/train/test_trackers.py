@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.train.trackers import Trackers
+from kinograd.runs.trackers import Trackers
 from kinograd.types import UsageError
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from kinograd.train.trackers import Trackers
+from kinograd.runs.trackers import Trackers
 for _ in range(2):  # a run, and the same run resumed
     trackers = Trackers([sys.argv[1]], Path(sys.argv[2]), {"name": "x"})
     trackers.log(1, {"loss": 0.5, "odd": None})

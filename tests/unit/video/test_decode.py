@@ -11,9 +11,9 @@ import pytest
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 
 from kinograd.types import Black, Cut, Media, MediaType, Span
-from kinograd.video import reader as reader_module
+from kinograd.video import video_file as reader_module
 from kinograd.video.decode import decode, probe
-from kinograd.video.reader import Reader
+from kinograd.video.video_file import Reader
 
 FORMATS = {
     "h264.mp4": {"codec": "libx264", "options": {"g": "12", "bf": "3"}},

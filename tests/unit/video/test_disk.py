@@ -15,9 +15,9 @@ import pytest
 from kinograd.types import Black, Clip, Cut, Media, MediaType, Span
 from kinograd.video.disk import DiskCache
 from kinograd.video.fingerprint import clip_key, fingerprint
-from kinograd.video.index import Packets
-from kinograd.video.indexes import load_index, save_index
-from kinograd.video.reader import Reader
+from kinograd.video.index_cache import load_index, save_index
+from kinograd.video.packet_index import Packets
+from kinograd.video.video_file import Reader
 
 
 def clip(seed: int = 0, side: int = 32) -> Clip:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kinograd.types import Clip, Cut, Media, MediaType
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 from kinograd.video.faults import ClipError, ClipFault
 
 SOURCES = {

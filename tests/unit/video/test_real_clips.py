@@ -9,7 +9,7 @@ import pytest
 from kinograd.config.video import VideoConfig
 from kinograd.types import Cut, Media, MediaType, Span
 from kinograd.video.decode import ClipError, ClipFault, decode, probe
-from kinograd.video.reader import Reader
+from kinograd.video.video_file import Reader
 
 CONFIG = VideoConfig(preset="video_r1_train", workers=0)
 # frames sampled, (height, width), rate, seconds

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinograd.data.warm import warm
+from kinograd.curate.prefetch_cache import warm
 from kinograd.types import KinogradError, Media
 from kinograd.video import pool as pool_module
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.faults import ClipError, ClipFault
 
@@ -280,7 +280,7 @@ SCRIPT = """
 import os, sys
 from kinograd.config.video import VideoConfig
 from kinograd.types import Cut, Media, MediaType
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 config = VideoConfig(nframes=8, min_pixels=1, max_pixels=1 << 20, workers=1)
 store = ClipStore(config, sys.argv[1], 28)  # no main guard: workers do not import this file
 store.get(Media(MediaType.VIDEO, Cut.whole(sys.argv[2])))

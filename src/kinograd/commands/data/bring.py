@@ -13,7 +13,7 @@ import typer
 from kinograd.types import KinogradError, UsageError
 
 if TYPE_CHECKING:
-    from kinograd.data.formats import Found
+    from kinograd.datasets.formats import Found
     from kinograd.types import Example
 
 Shards = Annotated[
@@ -43,8 +43,8 @@ def import_(
 ) -> None:
     """Read any known format; good rows go to OUT, the others to its quarantine with why."""
     from kinograd.commands.data.teach import show
-    from kinograd.data.formats import FORMATS, read_any
-    from kinograd.data.outcome import apart, write_outcome
+    from kinograd.curate.selection import apart, write_outcome
+    from kinograd.datasets.formats import FORMATS, read_any
 
     if list_:
         for name, one in FORMATS.items():
@@ -82,8 +82,8 @@ def export(
     from itertools import islice
 
     from kinograd.commands.data.look import refuse, write_clips
-    from kinograd.data.formats import format_of
-    from kinograd.data.outcome import apart
+    from kinograd.curate.selection import apart
+    from kinograd.datasets.formats import format_of
 
     apart(out, examples)
     faults: list[str] = []
@@ -104,7 +104,7 @@ def export(
 
 
 def _export(out: str, rows: Iterable[Example], format: str | None, shards: int | None) -> None:
-    from kinograd.data.formats import format_of
+    from kinograd.datasets.formats import format_of
 
     if format in (None, "kinograd", "parquet"):
         print(f"{out}: {_write(out, rows, shards, format)} rows")
@@ -131,9 +131,9 @@ def unpack(
     format: Format = "auto",
 ) -> None:
     """Extract zip archives where they lie, then list media of data files that are missing."""
-    from kinograd.data.formats import read_any
-    from kinograd.data.unpack import archives, missing
-    from kinograd.data.unpack import unpack as work
+    from kinograd.curate.unpack import archives, missing
+    from kinograd.curate.unpack import unpack as work
+    from kinograd.datasets.formats import read_any
     from kinograd.progress import progress
 
     total = sum(a.stat().st_size for a in archives(folder)) if folder.is_dir() else 0
@@ -161,8 +161,8 @@ def _write(
     out: str, examples: Iterable[Example], shards: int | None, format: str | None = None
 ) -> int:
     """Write canonical rows as the name of OUT says; returns their number."""
-    from kinograd.data.formats import FORMATS
-    from kinograd.data.shards import write_shards
+    from kinograd.datasets.formats import FORMATS
+    from kinograd.datasets.formats.shards import write_shards
 
     path = Path(out)
     name = format or ("parquet" if path.suffix == ".parquet" else "kinograd")
@@ -175,8 +175,8 @@ def _write(
 
 
 def _good(path: Path) -> Iterator[Example]:
-    from kinograd.data.formats import read_any
-    from kinograd.data.rows import Rejected
+    from kinograd.datasets.formats import read_any
+    from kinograd.datasets.rows import Rejected
 
     for row in read_any(path):
         if isinstance(row, Rejected):

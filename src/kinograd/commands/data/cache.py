@@ -41,8 +41,8 @@ def warm(
     backend: Annotated[str, typer.Option(help="Where they run: local or ray.")] = "local",
 ) -> None:
     """Decode every clip of a recipe's data ahead of the run."""
-    from kinograd.data.reading import load_examples
-    from kinograd.data.warm import warm as fill
+    from kinograd.curate.prefetch_cache import warm as fill
+    from kinograd.datasets.load import load_examples
     from kinograd.progress import progress
 
     resolved = read_recipe(recipe)

@@ -14,7 +14,7 @@ from kinograd.types import UsageError
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.data.formats.source import Placed
+    from kinograd.datasets.formats.source import Placed
 
 Files = Annotated[
     list[str],
@@ -47,10 +47,10 @@ def validate(
     Writes valid.jsonl, quarantine.jsonl (why, and the row) and report.json. Exit status 1 if
     a row was rejected. The same command goes on after any interruption.
     """
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.outcome import apart
-    from kinograd.data.validate import Checks
-    from kinograd.data.validate import validate as work
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.curate.selection import apart
+    from kinograd.curate.validate import Checks
+    from kinograd.curate.validate import validate as work
 
     paths, video, size_factor = _asked(files, recipe)
     root = _absolute(media_root)
@@ -86,8 +86,8 @@ def stats(
     format: Format = "auto",
 ) -> None:
     """Count kinds, sources, answers, lengths; with --media-root seconds, frames and tokens."""
-    from kinograd.data.stats import summarise
-    from kinograd.data.stats_page import write_page
+    from kinograd.curate.stats import summarise
+    from kinograd.curate.stats_page import write_page
 
     paths, video, size_factor = _asked(files, recipe)
     with _counting(paths, "reading") as advance:
@@ -117,9 +117,9 @@ def dedup(
     """Leave out rows that ask an earlier row's question about the same or a look-alike clip."""
     from kinograd.commands.data.teach import show
     from kinograd.config.video import VideoConfig
-    from kinograd.data.dedup import dedup as work
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.outcome import apart
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.curate.near_duplicates import dedup as work
+    from kinograd.curate.selection import apart
 
     apart(out, file)
     root = _absolute(media_root)
@@ -159,9 +159,9 @@ def overlap(
     from collections import Counter
 
     from kinograd.config.video import VideoConfig
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.overlap import overlap as work
-    from kinograd.records import write_atomically
+    from kinograd.curate.contamination import overlap as work
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.files import write_atomically
 
     root = _absolute(media_root)
     asked = {"verb": "overlap", "format": format, "media_root": root}
@@ -229,13 +229,13 @@ def _absolute(folder: Path | None) -> str | None:
 
 
 def _placed(paths: Iterable[Path], format: str) -> Iterator[Placed]:
-    from kinograd.data.formats import read_placed
+    from kinograd.datasets.formats import read_placed
 
     return chain.from_iterable(read_placed(path, format) for path in paths)
 
 
 def _rows(paths: Iterable[Path], format: str) -> Iterator[Placed]:
-    from kinograd.data.formats.source import unique
+    from kinograd.datasets.formats.source import unique
 
     return unique(_placed(paths, format))
 

@@ -77,7 +77,7 @@ def _write_gif(medium: Media, out: Path, media_root: Path) -> None:
     from PIL import Image
 
     from kinograd.config.video import VideoConfig
-    from kinograd.records import replacing
+    from kinograd.files import replacing
     from kinograd.types import VideoSpec
     from kinograd.video.decode import decode
 

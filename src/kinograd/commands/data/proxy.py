@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from kinograd.data.proxy import options as tasks
+from kinograd.curate.proxy import options as tasks
 from kinograd.types import KinogradError, UsageError
 
 if TYPE_CHECKING:
-    from kinograd.data.outcome import Found
-    from kinograd.data.proxy.produce import Asking, Plan
+    from kinograd.curate.proxy.produce import Asking, Plan
+    from kinograd.curate.selection import Found
 
 app = typer.Typer(no_args_is_help=True, help="Build proxy tasks from annotated or raw videos.")
 
@@ -122,8 +122,8 @@ def _run(
 ) -> None:
     from kinograd.commands.data.look import refuse, write_clips
     from kinograd.commands.data.teach import show_cost
-    from kinograd.data.outcome import apart
-    from kinograd.data.proxy.produce import Plan, produce
+    from kinograd.curate.proxy.produce import Plan, produce
+    from kinograd.curate.selection import apart
 
     apart(out, input)
     root = media_root or (input if _is_raw(input) else Path("."))
@@ -147,8 +147,8 @@ def _run(
 
 
 def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
-    from kinograd.data.formats import read_any
-    from kinograd.data.proxy.film import raw_clips
+    from kinograd.curate.proxy.source_video import raw_clips
+    from kinograd.datasets.formats import read_any
 
     return raw_clips(input, root) if _is_raw(input) else read_any(input, format, layout)
 
@@ -169,12 +169,12 @@ def _asking(
     setting: list[str] | None,
 ) -> Asking:
     from kinograd.config.load import load_section
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.proxy.asking import AskingConfig, Crew
-    from kinograd.data.proxy.produce import Asking
-    from kinograd.data.teacher import ASKED, Teacher
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.curate.proxy.produce import Asking
+    from kinograd.curate.proxy.teacher_tools import AskingConfig, Crew
+    from kinograd.curate.teacher import ASKED, Teacher
     from kinograd.judge import build_judges
-    from kinograd.video.cache import ClipStore
+    from kinograd.video.clip_store import ClipStore
 
     given = {"teacher": {"urls": [url.strip() for url in teacher.split(",")], "model": model}}
     config = load_section(AskingConfig, given, setting or ())
@@ -201,9 +201,9 @@ def _asking(
 def _write(out: Path, rows: list[Found]) -> Mapping[str, list[Any]]:
     """One file per split: ``out`` for train, ``out.SPLIT.jsonl`` for others; rows by split."""
     from kinograd.commands.data.teach import show
-    from kinograd.data.jsonl import write_examples
-    from kinograd.data.outcome import write_outcome
-    from kinograd.data.rows import Rejected
+    from kinograd.curate.selection import write_outcome
+    from kinograd.datasets.jsonl import write_examples
+    from kinograd.datasets.rows import Rejected
 
     by_split: dict[str, list[Any]] = {"train": []}
     refused = [row for row in rows if isinstance(row, Rejected)]

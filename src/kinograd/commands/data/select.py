@@ -47,19 +47,19 @@ def filter(
     Answers are journalled in OUT.journal: the same command goes on after any interruption,
     and other rules select anew without asking again.
     """
-    from kinograd.data.filter import Rule, filter_rows
-    from kinograd.data.formats import read_any
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.outcome import apart
+    from kinograd.curate.filter import Rule, filter_rows
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.curate.selection import apart
+    from kinograd.datasets.formats import read_any
     from kinograd.eval.sampling import sample_groups
     from kinograd.judge import build_judges
     from kinograd.models.load import load
     from kinograd.models.reader import Reader
     from kinograd.rewards.score import check_routing
     from kinograd.rollout.in_process import InProcessEngine
-    from kinograd.train.inputs import input_digests
+    from kinograd.runs.digests import input_digests
     from kinograd.types import Example
-    from kinograd.video.cache import ClipStore
+    from kinograd.video.clip_store import ClipStore
 
     loaded: EvalRecipe = read_recipe(recipe, "eval")
     files = [str(input)] if input else loaded.eval.data
@@ -120,7 +120,7 @@ def mix(
     ] = False,
 ) -> None:
     """Mix files by weight, in an order that depends on the seed alone."""
-    from kinograd.data import mix as mixing
+    from kinograd.curate import mix as mixing
 
     chosen = [mixing.parse_source(text) for text in sources]
     parts = mixing.mix(

@@ -11,9 +11,9 @@ import typer
 from kinograd.types import KinogradError
 
 if TYPE_CHECKING:
-    from kinograd.data.journal import Journal
-    from kinograd.data.outcome import Outcome
-    from kinograd.data.teacher import Teacher
+    from kinograd.curate.journal import Journal
+    from kinograd.curate.selection import Outcome
+    from kinograd.curate.teacher import Teacher
 
 
 def annotate(
@@ -43,14 +43,14 @@ def annotate(
     """
     from kinograd.config.load import load_section
     from kinograd.config.teacher import AnnotateConfig
-    from kinograd.data.annotate import annotate as work
-    from kinograd.data.annotate import asked_of
-    from kinograd.data.formats import read_any
-    from kinograd.data.journal import Journal, digest_of
-    from kinograd.data.outcome import apart
-    from kinograd.data.teacher import Teacher
+    from kinograd.curate.annotate import annotate as work
+    from kinograd.curate.annotate import asked_of
+    from kinograd.curate.journal import Journal, digest_of
+    from kinograd.curate.selection import apart
+    from kinograd.curate.teacher import Teacher
+    from kinograd.datasets.formats import read_any
     from kinograd.judge import build_judges
-    from kinograd.video.cache import ClipStore
+    from kinograd.video.clip_store import ClipStore
 
     apart(out, examples)
     given: dict[str, Any] = {
@@ -87,7 +87,7 @@ def show_cost(teacher: Teacher, journal: Journal) -> None:
 
 def show(out: Path, outcome: Outcome) -> None:
     """What was kept, and what was left out for which reason."""
-    from kinograd.data.outcome import quarantine_of
+    from kinograd.curate.selection import quarantine_of
 
     print(f"{out}: {outcome.kept} rows")
     for reason, count in outcome.left_out.most_common():

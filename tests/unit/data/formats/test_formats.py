@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinograd.config.schema import DataConfig
-from kinograd.data.formats import FORMATS, guess, read_any
-from kinograd.data.formats.source import RowFormat, load
-from kinograd.data.jsonl import (
+from kinograd.datasets.formats import FORMATS, guess, read_any
+from kinograd.datasets.formats.source import RowFormat, load
+from kinograd.datasets.jsonl import (
     MAX_LINE_BYTES,
     example_from_json,
     example_to_json,
     parse_json,
     read_examples,
 )
-from kinograd.data.rows import Reason, Rejected, Row
+from kinograd.datasets.rows import Reason, Rejected, Row
 from kinograd.types import Black, Cut, DataError, Example, Kind, Media, MediaType, Span, UsageError
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.data.formats import FORMATS, read_any
+from kinograd.datasets.formats import FORMATS, read_any
 from kinograd.types import Cut, Example, Kind, Media, MediaType, UsageError
 
 pytest.importorskip("datasets", reason="data sets of the hub need datasets")

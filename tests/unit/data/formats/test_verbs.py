@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from kinograd.cli import main
-from kinograd.data.formats import read_any
+from kinograd.datasets.formats import read_any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from samples import VIDEO_R1, content, published

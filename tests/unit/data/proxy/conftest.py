@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.jsonl import write_examples
-from kinograd.data.proxy.film import Film, divide, opener, raw_clips
-from kinograd.data.theatre.film import FPS, write_mp4
+from kinograd.curate.proxy.source_video import Film, divide, opener, raw_clips
+from kinograd.datasets.jsonl import write_examples
+from kinograd.synthetic.mp4_writer import FPS, write_mp4
 from kinograd.types import Clip, Cut, Example, Kind, Media, MediaType
-from kinograd.video.cache import ClipStore
+from kinograd.video.clip_store import ClipStore
 
 SECONDS = 12
 GROUNDS = {

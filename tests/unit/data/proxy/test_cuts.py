@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.data.events import Event
-from kinograd.data.proxy import dark_event, jigsaw, mix_vid, needles, removed, reversed
-from kinograd.data.proxy.film import Film
-from kinograd.data.proxy.options import (
+from kinograd.curate.events import Event
+from kinograd.curate.proxy import dark_event, jigsaw, mix_vid, needles, removed, reversed
+from kinograd.curate.proxy.options import (
     DarkEvent,
     Jigsaw,
     MixVid,
@@ -24,8 +23,9 @@ from kinograd.data.proxy.options import (
     Removed,
     Reversed,
 )
-from kinograd.data.proxy.produce import BUILDERS
-from kinograd.data.rows import Reason, Rejected
+from kinograd.curate.proxy.produce import BUILDERS
+from kinograd.curate.proxy.source_video import Film
+from kinograd.datasets.rows import Reason, Rejected
 from kinograd.rewards.choice import read_choice
 from kinograd.rewards.rubric import check_answer
 from kinograd.types import Black, Clip, Example, Kind, Media, Span, UsageError

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from kinograd.config.video import VideoConfig
-from kinograd.data.events import Event, annotated, divided, shots
-from kinograd.data.outcome import Found
-from kinograd.data.proxy.film import Film, divide, opener, raw_clips
-from kinograd.data.proxy.options import Jigsaw, MixVid, Needles
-from kinograd.data.proxy.produce import Plan, produce
-from kinograd.data.rows import Reason, Rejected
-from kinograd.data.theatre.film import write_mp4
+from kinograd.curate.events import Event, annotated, divided, shots
+from kinograd.curate.proxy.options import Jigsaw, MixVid, Needles
+from kinograd.curate.proxy.produce import Plan, produce
+from kinograd.curate.proxy.source_video import Film, divide, opener, raw_clips
+from kinograd.curate.selection import Found
+from kinograd.datasets.rows import Reason, Rejected
+from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import (
     Black,
     Cut,

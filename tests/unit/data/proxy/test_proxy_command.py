@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from kinograd import cli
-from kinograd.data.jsonl import read_examples
+from kinograd.datasets.jsonl import read_examples
 from kinograd.rewards.rubric import check_answer
 from kinograd.types import Clip, Kind, Media
 from kinograd.video.cut import media_from_json

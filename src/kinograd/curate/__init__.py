@@ -1,0 +1,1 @@
+"""What people do to data before training: check, count, deduplicate, filter, annotate, mix."""

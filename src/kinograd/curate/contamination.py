@@ -1,0 +1,179 @@
+"""Contamination: what an evaluation file shares with a training file.
+
+A row of the evaluation is reported for each of
+
+- *file*: one of its source files is used in training: the same path, or (with clips looked
+  at) the same bytes under another name (size, first and last 64 KiB);
+- *clip*: one of its clips is alike one of training's (``dedup.alike``); only with clips
+  looked at;
+- *question*: training asks the same question with the same options after normalisation, and
+  neither file asks it about more than one clip. A template ("What happens in the video?")
+  that is asked about many clips is no trace of any one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from kinograd.config.video import VideoConfig
+from kinograd.curate.journal import Journal, resumable
+from kinograd.curate.near_duplicates import Thumbnailer, alike, media_key, question_key
+from kinograd.datasets.rows import Rejected
+from kinograd.datasets.seen_keys import Seen
+from kinograd.types import Example
+
+_BLOCK = 64 << 10
+Rows = Callable[[], Iterable[tuple[str, Example | Rejected]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that a row of the evaluation shares with training.
+
+    Attributes:
+        by: file, clip or question.
+        eval, train: places of the rows; the first of training's.
+        what: the file or the question.
+    """
+
+    by: str
+    eval: str
+    train: str
+    what: str
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is shared, and the rows (place, fault) whose clips could not be looked at."""
+
+    shared: tuple[Shared, ...]
+    unread: tuple[tuple[str, str], ...]
+
+
+def overlap(
+    train: Rows,
+    evaluation: Rows,
+    journal: Journal,
+    config: VideoConfig,
+    media_root: str | None,
+    *,
+    workers: int = 1,
+    backend: str = "local",
+    advance: Callable[[], object] = lambda: None,
+) -> Found:
+    """Look for every row of ``evaluation`` in ``train``; both may be read several times.
+
+    Args:
+        media_root: of both; None: paths and questions only.
+    """
+    make = _nothing if media_root is None else partial(_Printer, config, media_root)
+    run = partial(resumable, make, journal=journal, workers=workers, backend=backend)
+    templates = _Templates()
+    for _, row in evaluation():
+        templates.add(row)
+    templates.next_file()
+    files, questions = Seen(), Seen()
+    places: list[str] = []
+    pictures = bytearray()
+    unread: list[tuple[str, str]] = []
+    for place, row, record in run(train()):
+        advance()
+        if isinstance(row, Rejected):
+            continue
+        templates.add(row)
+        questions.first(question_key(row), place)
+        for name in (*_paths(row), *record.get("prints", ())):
+            files.first(name, place)
+        for picture in record.get("pictures", ()):
+            places.append(place)
+            pictures += bytes.fromhex(picture)
+        unread += [(place, record["clip"])] if "clip" in record else []
+    shared: list[Shared] = []
+    for place, row, record in run(evaluation()):
+        advance()
+        if isinstance(row, Rejected):
+            continue
+        unread += [(place, record["clip"])] if "clip" in record else []
+        names = [*_paths(row), *record.get("prints", ())]
+        template = question_key(row) in templates.found
+        hits = {
+            "file": next((f for name in names if (f := files.find(name))), None),
+            "clip": _look(record.get("pictures", ()), pictures, places),
+            "question": None if template else questions.find(question_key(row)),
+        }
+        what = {"question": row.question[:200]}
+        media = ", ".join(p for m in row.media for p in m.cut.paths)
+        shared += [Shared(by, place, t, what.get(by, media)) for by, t in hits.items() if t]
+    return Found(tuple(shared), tuple(unread))
+
+
+class _Templates:
+    """Questions that one file asks about more than one clip."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+        self.next_file()
+
+    def next_file(self) -> None:
+        self._asked = Seen()
+
+    def add(self, row: Example | Rejected) -> None:
+        if isinstance(row, Rejected):
+            return
+        key, media = question_key(row), media_key(row)
+        if self._asked.first(key, media) not in (None, media):
+            self.found.add(key)
+
+
+class _Printer:
+    """``Thumbnailer``'s record with the fingerprints of the files; a function for ``map_rows``."""
+
+    def __init__(self, config: VideoConfig, media_root: str) -> None:
+        self._config, self._root = config, media_root
+        self._thumbnailer = Thumbnailer(config, media_root)
+
+    def __call__(self, example: Example) -> dict[str, Any]:
+        record = self._thumbnailer(example)
+        return record if "clip" in record else record | {"prints": [*self._prints(example)]}
+
+    def close(self) -> None:
+        self._thumbnailer.close()
+
+    def _prints(self, example: Example) -> Iterator[str]:
+        from kinograd.video.paths import resolve
+
+        for path in _paths(example):
+            yield _print(resolve(path, self._root, self._config))
+
+
+def _print(file: Path) -> str:
+    """Of a file's bytes alone, not of its name or time."""
+    size = file.stat().st_size
+    digest = blake2b(str(size).encode(), digest_size=16)
+    with file.open("rb") as stream:
+        digest.update(stream.read(_BLOCK))
+        stream.seek(max(0, size - _BLOCK))
+        digest.update(stream.read(_BLOCK))
+    return f"bytes {digest.hexdigest()}"
+
+
+def _nothing() -> Callable[[Example], dict[str, Any]]:
+    return lambda _: {}
+
+
+def _paths(example: Example) -> list[str]:
+    return list(dict.fromkeys(path for medium in example.media for path in medium.cut.paths))
+
+
+def _look(pictures: Iterable[str], known: bytearray, places: list[str]) -> str | None:
+    """The place of the first known picture that one of ``pictures`` is alike."""
+    found = (alike(bytes.fromhex(picture), known) for picture in pictures)
+    return next((places[number] for number in found if number is not None), None)

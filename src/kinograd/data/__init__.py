@@ -1,1 +1,0 @@
-"""Datasets: the canonical JSONL, what is done to it, and the synthetic theatre."""

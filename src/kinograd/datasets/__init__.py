@@ -1,0 +1,1 @@
+"""What training reads: examples, their file formats, loading and sampling."""

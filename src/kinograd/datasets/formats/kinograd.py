@@ -1,0 +1,17 @@
+"""Canonical JSONL, row by row: a bad row is rejected and the next one read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kinograd.datasets.formats.source import Format, Written
+from kinograd.datasets.jsonl import read_lines, write_examples
+from kinograd.types import Example
+
+
+def write(path: Path, examples: Iterable[Example]) -> Written:
+    return Written(write_examples(path, examples))
+
+
+FORMAT = Format("kinograd", "canonical JSONL, one Example per line", read_lines, write)

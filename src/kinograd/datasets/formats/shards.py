@@ -1,0 +1,131 @@
+"""One data set as many files: JSONL or parquet shards with a manifest.
+
+Row i stands in shard i modulo N, so that rows are written as they come, shards are of one
+size, and reading by turns gives the rows back in their order. ``manifest.json`` holds rows,
+bytes and sha256 of each shard; readers verify them before the first row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from kinograd.datasets.formats import kinograd, parquet
+from kinograd.datasets.formats.source import Placed, Written
+from kinograd.datasets.jsonl import each_once, example_to_json
+from kinograd.files import sync, write_atomically
+from kinograd.types import DataError, Example, UsageError
+
+MANIFEST = "manifest.json"
+
+
+def manifest_of(path: Path) -> dict[str, Any] | None:
+    """The manifest of a sharded folder, or of its manifest.json; None for any other path.
+
+    Raises:
+        DataError: there is one, damaged.
+    """
+    file = path / MANIFEST if path.is_dir() else path
+    if file.name != MANIFEST or not file.is_file():
+        return None
+    try:
+        manifest = json.loads(file.read_bytes())
+        names = [s["file"] for s in manifest["shards"] if (s["rows"], s["bytes"], s["sha256"])]
+        if any(Path(name).name != name for name in names):
+            raise ValueError("a shard is not in the manifest's folder")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not a manifest of shards ({error!r})") from None
+    return manifest
+
+
+def read_shards(path: Path) -> Iterator[Placed]:
+    """The rows of a sharded folder in their order.
+
+    Raises:
+        DataError: a shard is missing, or not what was written.
+    """
+    manifest = manifest_of(path)
+    if manifest is None:
+        raise DataError(f"{path}: holds no {MANIFEST}")
+    folder = path if path.is_dir() else path.parent
+    for shard in manifest["shards"]:
+        file = folder / shard["file"]
+        if not file.is_file():
+            raise DataError(f"{file}: the shard is missing; copy the whole folder again")
+        if file.stat().st_size != shard["bytes"] or _sha256(file) != shard["sha256"]:
+            raise DataError(f"{file}: not the shard in {MANIFEST}; copy or write it again")
+    return _by_turns([folder / s["file"] for s in manifest["shards"]])
+
+
+def _by_turns(files: list[Path]) -> Iterator[Placed]:
+    form = parquet.FORMAT if files and files[0].suffix == ".parquet" else kinograd.FORMAT
+    readers = [form.read(file) for file in files]
+    while readers:
+        for reader in readers:
+            row = next(reader, None)
+            if row is None:  # the first that ends has the last turn
+                return
+            yield row
+
+
+def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: str) -> Written:
+    """Write Examples as ``shards`` files; the folder appears whole or not at all.
+
+    Args:
+        kind: ``jsonl`` or ``parquet``.
+
+    Raises:
+        UsageError: the folder exists.
+        DataError: a repeated id.
+    """
+    if folder.exists():
+        raise UsageError(f"{folder} exists; delete it, or choose another name")
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        count = _write(temporary, each_once(folder, examples), shards, kind)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync(folder.parent)
+    return Written(count)
+
+
+def _write(temporary: Path, examples: Iterable[Example], shards: int, kind: str) -> int:
+    temporary.mkdir(parents=True)
+    files = [temporary / f"part-{n:05d}-of-{shards:05d}.{kind}" for n in range(shards)]
+    opener = parquet.row_writer if kind == "parquet" else _lines
+    counts = [0] * shards
+    with ExitStack() as opened:
+        writers = [opened.enter_context(opener(file)) for file in files]
+        for number, example in enumerate(examples):
+            writers[number % shards](example)
+            counts[number % shards] += 1
+    told = [
+        {"file": f.name, "rows": n, "bytes": f.stat().st_size, "sha256": _sha256(f)}
+        for f, n in zip(files, counts, strict=True)
+    ]
+    for file in files:
+        sync(file)
+    manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": told}
+    write_atomically(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    return sum(counts)
+
+
+@contextmanager
+def _lines(file: Path) -> Iterator[Callable[[Example], object]]:
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        yield lambda e: stream.write(
+            json.dumps(example_to_json(e), ensure_ascii=False, allow_nan=False) + "\n"
+        )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

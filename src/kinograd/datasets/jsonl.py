@@ -1,0 +1,299 @@
+"""Canonical JSONL: one Example per line, in and out, and nothing else let through.
+
+A row has the keys of ``Example``; ``id``, ``kind``, ``question``, ``answer`` and ``media``
+must be there, the others default, unknown ones are errors, ``extra`` is free. Files are
+UTF-8 without byte-order mark, lines end with a newline alone. Whatever breaks this is a
+``DataError`` that names file, line and remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TextIO
+
+from kinograd.datasets.rows import Reason, Rejected
+from kinograd.datasets.seen_keys import Seen
+from kinograd.files import replacing, sync
+from kinograd.types import DataError, Example, Kind, UsageError
+from kinograd.video.cut import media_from_json, media_to_json
+
+MAX_LINE_BYTES = 16 << 20
+"""Longer lines are refused: they are other formats, or media inlined in the row."""
+TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
+
+_REQUIRED = ("id", "kind", "question", "answer", "media")
+_KEYS = (
+    *("id", "kind", "question", "options", "answer"),
+    *("media", "rationale", "source", "split", "extra"),
+)
+_PLACEHOLDER = re.compile(r"<(video|image)>")
+
+
+def read_examples(paths: str | Path | Iterable[str | Path]) -> list[Example]:
+    """All Examples of one or more files, in order; ids are unique over all of them.
+
+    Raises:
+        DataError: for the first row that breaks the contract, or an empty or missing file.
+    """
+    seen: dict[str, str] = {}
+    examples: list[Example] = []
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        before = len(examples)
+        for here, example in _strict(Path(path)):
+            if example.id in seen:
+                raise DataError(f"{here}: id {example.id!r} was already used at {seen[example.id]}")
+            seen[example.id] = here
+            examples.append(example)
+        if len(examples) == before:
+            raise DataError(f"{path}: holds no rows")
+    return examples
+
+
+def iter_examples(path: str | Path) -> Iterator[Example]:
+    """The Examples of one file, one at a time (ids are not compared).
+
+    Raises:
+        DataError: at the first row that breaks the contract.
+    """
+    return (example for _, example in _strict(Path(path)))
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
+    """Every line with its place, good or bad; one that is too long is never held."""
+    with path.open("rb") as stream:
+        number = 0
+        while line := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            where = f"{path}:{number}"
+            row, reason = None, Reason.JSON
+            try:
+                row, reason = parse_line(line, first=number == 1), Reason.SCHEMA
+                yield where, example_from_json(row)
+            except DataError as error:
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(1 << 20)
+                name = row.get("id") if isinstance(row, dict) else None
+                name = name if isinstance(name, str) else None
+                yield where, Rejected(where, reason, str(error), name)
+
+
+def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
+    """Write Examples to a file that appears whole or not at all; returns their number.
+
+    Raises:
+        DataError: a repeated id, or a value that JSON cannot hold.
+    """
+    path, count = Path(path), 0
+    with atomic(path) as stream:
+        for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
+            try:
+                row = json.dumps(example_to_json(example), ensure_ascii=False, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise DataError(f"{path}: example {example.id!r}: {error}") from None
+            stream.write(row + "\n")
+    return count
+
+
+def each_once(path: Path, examples: Iterable[Example]) -> Iterator[Example]:
+    """The same on their way to ``path``.
+
+    Raises:
+        DataError: a repeated id.
+    """
+    ids = Seen()
+    for example in examples:
+        if ids.first(example.id, "there"):
+            raise DataError(f"{path}: two rows have the id {example.id!r}")
+        yield example
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[TextIO]:
+    """A text file that appears whole or not at all; see ``whole``."""
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
+        yield stream
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears at ``path`` whole or not at all.
+
+    What a killed writer of the same file left is deleted.
+
+    Raises:
+        UsageError: ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob("*.partial"):
+        writer = left.name.removeprefix(f"{path.name}.").removesuffix(".partial")
+        if writer.isdecimal() and not _runs(int(writer)):
+            left.unlink(missing_ok=True)
+    try:
+        with replacing(path) as partial:
+            yield partial
+            sync(partial)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = error.filename or str(path)  # writing does not say where
+        raise
+    sync(path.parent)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def example_to_json(example: Example) -> dict[str, Any]:
+    """The row of an Example, every key present."""
+    return {
+        "id": example.id,
+        "kind": example.kind.value,
+        "question": example.question,
+        "options": list(example.options),
+        "answer": example.answer,
+        "media": [media_to_json(m) for m in example.media],
+        "rationale": example.rationale,
+        "source": example.source,
+        "split": example.split,
+        "extra": dict(example.extra),
+    }
+
+
+def example_from_json(row: Any) -> Example:
+    """An Example from a parsed row.
+
+    Raises:
+        DataError: without file and line, which only a reader knows.
+    """
+    if not isinstance(row, dict):
+        raise DataError(f"a row is a JSON object, not {type(row).__name__}")
+    for key in row:
+        if key not in _KEYS:
+            near = get_close_matches(key, _KEYS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "put it under 'extra'"
+            raise DataError(f"unknown key {key!r}; {hint}")
+    missing = [k for k in _REQUIRED if k not in row]
+    if missing:
+        raise DataError(f"missing {', '.join(map(repr, missing))}")
+    for key in ("id", "question", "answer"):
+        if not isinstance(row[key], str) or not row[key].strip():
+            raise DataError(f"{key!r} must be a non-empty string")
+    for key in ("source", "split"):
+        if not isinstance(row.get(key, ""), str):
+            raise DataError(f"{key!r} must be a string")
+    if not isinstance(row.get("rationale"), str | None):
+        raise DataError("'rationale' must be a string or null")
+    if not isinstance(row.get("extra", {}), dict):
+        raise DataError("'extra' must be an object")
+    options = row.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(o, str) for o in options):
+        raise DataError("'options' must be a list of strings")
+    if not isinstance(row["media"], list):
+        raise DataError("'media' must be a list (empty for a question about text alone)")
+    if row["kind"] not in list(Kind):
+        raise DataError(f"unknown kind {row['kind']!r}; one of {', '.join(Kind)}")
+    example = Example(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        question=row["question"],
+        answer=row["answer"],
+        media=tuple(media_from_json(m) for m in row["media"]),
+        options=tuple(options),
+        rationale=row.get("rationale"),
+        source=row.get("source", ""),
+        split=row.get("split", "train"),
+        extra=row.get("extra", {}),
+    )
+    named = _PLACEHOLDER.findall(example.question)
+    present = [m.type.value for m in example.media]
+    if named and named != present:
+        raise DataError(
+            f"the question names {' '.join(f'<{n}>' for n in named)} but the media are "
+            f"{', '.join(present)}; name each once, in order, or none"
+        )
+    return example
+
+
+def _strict(path: Path) -> Iterator[tuple[str, Example]]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    for where, row in read_lines(path):
+        if isinstance(row, Rejected):
+            raise DataError(f"{where}: {row.detail}")
+        yield where, row
+
+
+def parse_line(line: bytes, first: bool) -> Any:
+    """The JSON of one line of a canonical file.
+
+    Raises:
+        DataError: without file and line, which only a reader knows.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise DataError(TOO_LONG)
+    if first and line.startswith(b"\xef\xbb\xbf"):
+        raise DataError("starts with a byte-order mark; save the file as UTF-8 without one")
+    if line.endswith(b"\r\n"):
+        raise DataError("ends with CRLF; convert the file's line ends to LF")
+    if not line.strip():
+        raise DataError("the line is empty")
+    return parse_json(line)
+
+
+def parse_json(data: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN, no infinite numbers, no key twice, no half characters.
+
+    Raises:
+        DataError: what breaks this.
+    """
+    try:
+        text = data.decode("utf-8")
+        row = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite
+        )
+        if "\\u" in text:  # an escape may smuggle in half a character, which no file can hold
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 (byte {error.start}); convert the file") from None
+    except UnicodeEncodeError:
+        raise DataError("holds half of a surrogate pair, which is not text") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"not readable JSON: {error}") from None
+    return row
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        keys = [k for k, _ in pairs]
+        raise DataError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+    return row
+
+
+def _refuse(constant: str) -> None:
+    raise DataError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise DataError(f"{number} is too large for a number")
+    return value

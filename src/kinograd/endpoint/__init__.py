@@ -1,0 +1,1 @@
+"""OpenAI-compatible endpoints: transport, rate limits, structured replies, teachers."""

@@ -1,0 +1,65 @@
+"""An eval recipe: a checkpoint answers every question of every data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kinograd.config.schema import EvalRecipe
+from kinograd.datasets.load import load_examples
+from kinograd.eval.published import table as published_table
+from kinograd.eval.runner import evaluate
+from kinograd.judge import build_judges
+from kinograd.models.load import load
+from kinograd.models.reader import Reader
+from kinograd.rewards.score import check_routing
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.runs.digests import input_digests
+from kinograd.runs.folder import RunFolder
+from kinograd.types import UsageError
+from kinograd.video.clip_store import ClipStore
+
+
+def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
+    """Evaluate ``recipe.model`` on every data file; figures by the file's stem.
+
+    Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
+    """
+
+    if not recipe.eval.data:
+        raise UsageError("eval.data: no files to evaluate on")
+    if recipe.eval.published:
+        published_table(recipe.eval.published)
+    stems = [Path(f).stem for f in recipe.eval.data]
+    if twice := sorted({s for s in stems if stems.count(s) > 1}):
+        raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
+    judges = build_judges(recipe.judges)
+    form, limit = recipe.eval.format or recipe.data.format, recipe.eval.max_error_fraction
+    read = {Path(f).stem: load_examples([f], form, limit) for f in recipe.eval.data}
+    sets = {stem: rows[: recipe.eval.limit] for stem, (rows, _) in read.items()}
+    check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
+    model = load(recipe.model)
+    root = recipe.eval.media_root or recipe.data.media_root
+    unit = model.geometry.patch * model.geometry.merge
+    digests = input_digests(recipe.eval.data, model.path)
+    figures = {}
+    with (
+        RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests) as folder,
+        ClipStore(recipe.video, Path(root), unit) as store,
+    ):
+        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
+        engine = InProcessEngine(model, recipe.rollout)
+        for row in (row for _, rejected in read.values() for row in rejected):
+            folder.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
+        for stem, examples in sets.items():
+            figures[stem] = evaluate(
+                engine,
+                reader,
+                examples,
+                recipe.eval,
+                recipe.reward,
+                folder.path / "eval" / f"{stem}.jsonl",
+                judges=judges,
+                key=(recipe.run.seed, "eval"),
+            )
+    return figures

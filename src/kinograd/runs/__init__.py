@@ -1,0 +1,1 @@
+"""Run folders: their layout, writer, environment and digests; the report reads them."""

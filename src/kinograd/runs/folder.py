@@ -1,0 +1,342 @@
+"""What a run leaves behind: its recipe, surroundings, metrics, rollouts and frame strips.
+
+A run folder holds::
+
+    recipe.yaml              the resolved recipe; a run goes on only with the same one
+    env.json                 versions, commit, devices and data hashes of every start
+    metrics.jsonl            one object per logged step
+    rollouts/step-N.jsonl    every rollout of a logged step, with its score
+    strips/*.jpg             the frames those rollouts saw
+    quarantine.jsonl         examples that were left out, and why
+    checkpoints/, eval/, report.html     written by others
+
+Steps count finished updates: step 0 is before training, and ``checkpoints/step-N`` is the
+state after step N. Metric names are ``topic/name`` (``reward/mean``, ``time/rollout_s``);
+the report draws one chart per topic.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import yaml
+from pydantic import BaseModel
+
+from kinograd import files
+from kinograd.progress import progress
+from kinograd.runs.environment import describe_environment
+from kinograd.runs.trackers import Trackers
+from kinograd.types import Clip, Group, UsageError, View
+
+__all__ = ["RunFolder", "progress"]
+
+_STRIP_HEIGHT = 90  # pixels; larger frames are scaled down, smaller ones kept
+_STRIP_GAP = 3  # white pixels between frames
+_STRIP_QUALITY = 75
+_RESERVED = ("step", "time", "nonfinite")
+_MAY_DIFFER = {
+    *("run.dir", "run.keep", "data.max_failed_fraction", "eval.max_error_fraction"),
+    *("video.workers", "video.memory_gb", "video.cache_gb"),
+}
+
+log = logging.getLogger(__name__)
+
+Advantages = Sequence[float] | np.ndarray | None
+StripNames = Mapping[tuple[str, str], Sequence[str]]
+
+
+class RunFolder:
+    """The one writer of a run folder; ``RunFolder.open`` makes one.
+
+    Attributes:
+        path: the folder.
+        resumed: whether the folder held an earlier part of this run.
+    """
+
+    def __init__(
+        self, path: Path, *, resumed: bool, lock: TextIO | None, trackers: Trackers
+    ) -> None:
+        self.path = path
+        self._trackers = trackers
+        self.resumed = resumed
+        self._lock = lock
+        self._metrics = files.RecordFile(path / "metrics.jsonl")
+        self._quarantine = files.RecordFile(path / "quarantine.jsonl")
+        known = files.read(path / "quarantine.jsonl")
+        self._quarantined = {(row["id"], row["reason"]) for row in known}
+
+    @classmethod
+    def open(
+        cls, recipe: BaseModel, folder: Path, *, data_hashes: Mapping[str, str] | None = None
+    ) -> RunFolder:
+        """Start a run in a new or empty folder, or go on with the same recipe's run.
+
+        Settings that change no result may differ: where the folder is, how many
+        checkpoints it keeps, how much may fail before the run stops.
+
+        Raises:
+            UsageError: the folder holds another recipe's run or something else, one of its
+                inputs has changed, or another process is writing to it. Nothing is
+                overwritten.
+        """
+        resolved = recipe.model_dump(mode="json")
+        resumed = _holds_same_run(folder, resolved)
+        if resumed:
+            _require_same_inputs(folder, data_hashes or {})
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            if lock := _lock(folder):
+                opened.enter_context(lock)
+            if not resumed:
+                text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+                files.write_atomically(folder / "recipe.yaml", text.encode())
+            _note_start(folder / "env.json", describe_environment(data_hashes or {}))
+            run = resolved.get("run")
+            names = run.get("trackers", []) if isinstance(run, dict) else []
+            trackers = Trackers(names, folder, resolved)
+            opened.pop_all()  # closed by the folder from here on
+        return cls(folder, resumed=resumed, lock=lock, trackers=trackers)
+
+    def log(self, step: int, **metrics: Any) -> None:
+        """Append numbers (Python, numpy or 0-d tensors) to ``metrics.jsonl``.
+
+        NaN and infinity become null and are named under ``nonfinite``, so that a diverged
+        run can still be read by any JSON reader and still shows that it diverged.
+        """
+        if taken := [name for name in _RESERVED if name in metrics]:
+            raise ValueError(f"metric names {taken} are taken by the record itself")
+        plain, odd = files.finite({name: _plain(value) for name, value in metrics.items()})
+        record = {"step": step, "time": round(time.time(), 3), **plain}
+        self._metrics.append(record | ({"nonfinite": odd} if odd else {}))
+        self._trackers.log(step, plain)
+
+    def rollouts(
+        self,
+        step: int,
+        groups: Sequence[Group],
+        advantages: Sequence[Advantages],
+        strips: StripNames | None = None,
+    ) -> None:
+        """Write every rollout of a step, twins included, to ``rollouts/step-N.jsonl``.
+
+        Args:
+            groups: graded groups; a twin is recorded after its group.
+            advantages: per group (G,), NaN for a rollout that has none; None for a group
+                that was dropped. Twins have none.
+            strips: file names from ``strip`` by (example id, view name), one per medium.
+        """
+        rows: list[dict[str, Any]] = []
+        for number, (group, values) in enumerate(zip(groups, advantages, strict=True)):
+            rows += _rows(group, step, number, values, strips or {})
+            if group.twin is not None:
+                rows += _rows(group.twin, step, number, None, strips or {})
+        lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        target = self.path / "rollouts" / f"step-{step}.jsonl"
+        target.parent.mkdir(exist_ok=True)
+        files.write_atomically(target, "".join(lines).encode())
+
+    def strip(self, clip: Clip, view: View, frames: int = 8) -> str:
+        """Keep up to ``frames`` evenly chosen frames side by side as one small JPEG.
+
+        Args:
+            clip: what the model was shown, that is after ``view`` was applied.
+
+        Returns:
+            The file's name inside ``strips/``; equal pictures share one file.
+        """
+        data = _strip_jpeg(clip.frames, frames)
+        name = f"{view.name}-{hashlib.blake2b(data, digest_size=10).hexdigest()}.jpg"
+        target = self.path / "strips" / name
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            files.write_atomically(target, data)
+        return name
+
+    def quarantine(self, example_id: str, reason: str, detail: str = "") -> None:
+        """Record that an example was left out; the same one and reason only once."""
+        if (example_id, reason) not in self._quarantined:
+            self._quarantined.add((example_id, reason))
+            self._quarantine.append({"id": example_id, "reason": reason, "detail": detail})
+
+    def truncate_to(self, step: int) -> None:
+        """Forget what was logged after ``step``, the checkpoint a run resumes from.
+
+        That is metrics, rollouts and evaluations named ``eval/step-N.jsonl``.
+        """
+        self._metrics.close()
+        files.keep(self._metrics.path, lambda record: record["step"] <= step)
+        self._metrics = files.RecordFile(self._metrics.path)
+        for path in [
+            *self.path.glob("rollouts/step-*.jsonl"),
+            *self.path.glob("eval/step-*.jsonl"),
+        ]:
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+
+    def close(self) -> None:
+        self._trackers.close()
+        self._metrics.close()
+        self._quarantine.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
+    """False for a new or empty folder, True for this recipe's; anything else is refused."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; set run.dir to a folder")
+    names = {p.name for p in folder.iterdir()}
+    if "recipe.yaml" not in names:
+        if names <= {".lock", ".recipe.yaml.tmp"}:  # killed before its recipe was written
+            return False
+        raise UsageError(
+            f"{folder} exists and is not a run folder (it has no recipe.yaml); "
+            "set run.dir to a new or empty folder"
+        )
+    try:
+        before = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{folder / 'recipe.yaml'} cannot be read: {error}") from None
+    changed = [
+        f"  {key}: {_brief(old)} there, {_brief(new)} now"
+        for key, old, new in _differences(before, resolved)
+        if key not in _MAY_DIFFER
+    ]
+    if changed:
+        raise UsageError(
+            f"{folder} holds a run of another recipe:\n" + "\n".join(changed) + "\n"
+            "To go on with that run, give the recipe it was started with "
+            f"({folder / 'recipe.yaml'}); to start a new one, set run.dir to a new folder"
+        )
+    return True
+
+
+def _require_same_inputs(folder: Path, now: Mapping[str, str]) -> None:
+    """Compare digests with those of the run's first start."""
+    path = folder / "env.json"
+    before = json.loads(path.read_bytes())["starts"][0]["data"] if path.exists() else {}
+    if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
+        raise UsageError(
+            f"{', '.join(changed)}: not what it was when the run in {folder} began; "
+            "put it back, or set run.dir to a new folder"
+        )
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys whose values differ, with both values; an absent one is ``<absent>``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in dict.fromkeys([*before, *now]):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(before.get(name, "<absent>"), now.get(name, "<absent>"), inner)
+    elif before != now:
+        yield key, before, now
+
+
+def _brief(value: Any) -> str:
+    text = value if value == "<absent>" else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _lock(folder: Path) -> TextIO | None:
+    """Hold the folder for this process; the system lets go when the process ends or dies.
+
+    A POSIX record lock, not flock: decoder workers that outlive a killed parent must not
+    go on holding it.
+    """
+    stream = (folder / ".lock").open("w")
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise UsageError(
+                f"another process is writing to {folder}; wait for it, end it, or set "
+                "run.dir to another folder"
+            ) from None
+        log.warning(
+            "%s: this file system has no locks (%s); start no second run here", folder, error
+        )
+        return None
+    return stream
+
+
+def _note_start(path: Path, start: dict[str, Any]) -> None:
+    starts = json.loads(path.read_bytes())["starts"] if path.exists() else []
+    text = json.dumps({"starts": [*starts, start]}, indent=1, ensure_ascii=False)
+    files.write_atomically(path, text.encode())
+
+
+def _rows(
+    group: Group, step: int, number: int, advantages: Advantages, strips: StripNames
+) -> Iterator[dict[str, Any]]:
+    example, view = group.example, group.view.name
+    values = [math.nan] * len(group.rollouts) if advantages is None else advantages
+    graded = zip(group.rollouts, group.scores, values, strict=True)
+    for index, (rollout, score, advantage) in enumerate(graded):
+        numbers = files.finite({"value": score.value, "advantage": float(advantage)})[0]
+        yield {
+            "step": step,
+            "group": number,
+            "view": view,
+            "rollout": index,
+            "id": example.id,
+            "kind": example.kind.value,
+            "source": example.source,
+            "question": example.question,
+            "options": list(example.options),
+            "gold": example.answer,
+            "text": rollout.text,
+            "parts": files.finite({k: float(v) for k, v in score.parts.items()})[0],
+            "unscored": score.unscored and score.unscored.value,
+            "correct": score.correct,
+            "detail": score.detail,
+            "length": len(rollout.token_ids),
+            "stop": rollout.stop.value,
+            "strips": list(strips.get((example.id, view), ())),
+            **numbers,
+        }
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    """A Python scalar from a Python, numpy or 0-d tensor one."""
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a metric must be a number, not {type(value).__name__}")
+
+
+def _strip_jpeg(frames: np.ndarray, wanted: int) -> bytes:
+    """JPEG of up to ``wanted`` of the frames (T, C, H, W), evenly spaced, left to right."""
+    from PIL import Image
+
+    count, _, height, width = frames.shape
+    chosen = np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
+    scale = min(1.0, _STRIP_HEIGHT / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    row = Image.new("RGB", (len(chosen) * (size[0] + _STRIP_GAP) - _STRIP_GAP, size[1]), "white")
+    for place, frame in enumerate(frames[chosen].transpose(0, 2, 3, 1)):
+        small = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
+        row.paste(small, (place * (size[0] + _STRIP_GAP), 0))
+    stream = io.BytesIO()
+    row.save(stream, "JPEG", quality=_STRIP_QUALITY)
+    return stream.getvalue()

@@ -1,0 +1,26 @@
+"""Static control: what colour is the ...? Nothing changes, so order cannot matter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinograd.config.synthetic import TheatreConfig
+from kinograd.synthetic.sample import Play, ask
+from kinograd.synthetic.sprites import list_things, still_life
+
+
+def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+    sprites, events = still_life(rng, config, int(rng.integers(1, 4)))
+    asked = events[int(rng.integers(len(events)))]
+    shape, colour = asked["shape"], asked["colour"]
+    return Play(
+        films=(sprites,),
+        question=ask(
+            rng, config, f"What colour is the {shape}?", f"Which colour does the {shape} show?"
+        ),
+        answer=colour,
+        working=f"{list_things(events, 'shape', 'colour')} . {shape} {colour}",
+        events=events,
+        blind=tuple(sorted((e["shape"], e["colour"]) for e in events)),
+        chance=1.0,
+    )

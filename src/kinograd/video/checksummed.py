@@ -1,0 +1,51 @@
+"""Arrays and facts in a file with a checksum: what the caches of clips and maps keep."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from kinograd.files import replacing
+
+
+def write_arrays(file: Path, arrays: dict[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Writes a file that others see whole or not at all.
+
+    Args:
+        facts: what JSON can hold.
+    """
+    metadata = {"facts": json.dumps({**facts, "crc32": _checksum(facts, arrays)})}
+    with replacing(file) as partial:
+        save_file(arrays, partial, metadata=metadata)
+
+
+def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Arrays and facts as written; None if there is no file. A damaged one is deleted."""
+    try:
+        with safe_open(file, framework="np") as f:
+            facts = json.loads(f.metadata()["facts"])
+            arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - no mapping
+        if facts.pop("crc32") == _checksum(facts, arrays):
+            return arrays, facts
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        pass
+    file.unlink(missing_ok=True)
+    return None
+
+
+def _checksum(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of everything: the arrays, their names, types and shapes, and the facts."""
+    crc = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return crc

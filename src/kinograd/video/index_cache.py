@@ -1,0 +1,65 @@
+"""Maps of large files, kept: an hour of film is not read through again for its keyframes.
+
+Small files need none of this: their packets are read anyway and stay in memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from kinograd.config.video import VideoConfig
+from kinograd.video.checksummed import read_arrays, write_arrays
+from kinograd.video.fingerprint import fingerprint
+from kinograd.video.packet_index import Index
+from kinograd.video.paths import resolve
+from kinograd.video.video_file import KEEP_BYTES, Reader
+
+_RECENT = 64
+_recent: OrderedDict[str, Index] = OrderedDict()
+
+
+def open_reader(path: str, config: VideoConfig, media_root: str | Path) -> Reader:
+    """A Reader of ``path`` under ``media_root``; maps of large files are remembered.
+
+    They are kept in this process and, with ``config.cache_dir``, on disk.
+
+    Raises:
+        ClipError: see ``resolve`` and ``Reader``.
+    """
+    file = resolve(path, media_root, config)
+    if file.stat().st_size <= KEEP_BYTES:
+        return Reader(file, path, config)
+    key = fingerprint(file)
+    folder = None if config.cache_dir is None else Path(config.cache_dir) / "index"
+    known = _recent.get(key) or (folder and load_index(folder / f"{key}.safetensors")) or None
+    reader = Reader(file, path, config, known)
+    _recent[key] = reader.index
+    _recent.move_to_end(key)
+    if len(_recent) > _RECENT:
+        _recent.popitem(last=False)
+    if folder and known is None:
+        save_index(reader.index, folder / f"{key}.safetensors")
+    return reader
+
+
+def save_index(index: Index, file: Path) -> None:
+    """Writes ``index``; no reader sees half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {"pts": index.pts, "key": index.key, "visible": index.visible}
+    facts = {k: v for k, v in asdict(index).items() if k not in arrays} | {
+        "time_base": str(index.time_base)
+    }
+    write_arrays(file, arrays, facts)
+
+
+def load_index(file: Path) -> Index | None:
+    """The Index that ``save_index`` wrote; None if there is none or it is unreadable."""
+    if (found := read_arrays(file)) is None:
+        return None
+    arrays, facts = found
+    values: dict[str, Any] = {**arrays, **facts, "time_base": Fraction(facts["time_base"])}
+    return Index(**values)

@@ -1,0 +1,1 @@
+"""Supervised worker processes for decoding, rows, symbolic grading and rendering."""
