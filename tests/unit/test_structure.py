@@ -27,7 +27,7 @@ LEVELS = {
             ("files", "progress"),
             ("config",),
             ("endpoint", "workers"),
-            ("rewards",),
+            ("prompts", "rewards"),
             ("judge", "video", "algo"),
             ("datasets",),
             ("models",),
@@ -180,7 +180,10 @@ def _modules(*parts: str) -> list[str]:
     ("modules", "forbidden"),
     [
         (["kinograd"], HEAVY | {"numpy", "pydantic", "typer", "rich", "openai"}),
-        (["kinograd.types", "kinograd.keys", *_modules("config")], HEAVY | {"openai"}),
+        (
+            ["kinograd.types", "kinograd.keys", "kinograd.prompts", *_modules("config")],
+            HEAVY | {"openai"},
+        ),
         (_modules("rewards", "report"), HEAVY | {"openai"}),
         (["kinograd.cli"], HEAVY | {"openai", "pyarrow", "sympy", "pydantic"}),
     ],

@@ -3,7 +3,7 @@
 The pipeline of Video-R1's 165k chains of thought. The journal holds replies and nothing that
 follows from them, so that another threshold selects anew without asking again.
 
-The questions are those of training: ``kinograd.models.prompt`` holds the published texts.
+The questions are those of training: ``kinograd.prompts`` holds the published texts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from kinograd.curate.teacher import ASKED, Teacher, image_part, teach
 from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.transport import Failure
+from kinograd.prompts import messages
 from kinograd.rewards.extract import has_format, think_span
 from kinograd.rewards.score import check_routing, score_groups
 from kinograd.types import (
@@ -154,8 +155,6 @@ async def conversation(
     Raises:
         DataError: placeholders and media do not match.
     """
-    from kinograd.models.prompt import messages
-
     left = iter(clips)
     chat: list[dict[str, Any]] = []
     for message in messages(example, prompt):

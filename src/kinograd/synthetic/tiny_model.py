@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinograd.models.prompt import ANSWER_FORM, REASON
+from kinograd.prompts import ANSWER_FORM, REASON
 from kinograd.synthetic.vocabulary import words as theatre_words
 from kinograd.types import UsageError
 
