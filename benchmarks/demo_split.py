@@ -26,12 +26,13 @@ from typing import Any
 
 import torch
 
-from kinograd.commands.demo import DEMO, recipes_folder, stages
+from kinograd.commands.demo import DEMO, recipes_folder
 from kinograd.config.load import load_recipe
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.reader import Reader
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.runs.folder import RunFolder
+from kinograd.synthetic.demo import stages
 from kinograd.train import learner, rl
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session

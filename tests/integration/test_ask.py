@@ -13,8 +13,8 @@ from PIL import Image
 import kinograd
 from kinograd import cli, files
 from kinograd.commands.ask import Model
-from kinograd.commands.eval import evaluate_checkpoint
 from kinograd.datasets.jsonl import read_examples
+from kinograd.eval.recipe import evaluate_checkpoint
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.sft import train_sft
 from kinograd.types import Black, Cut, Span

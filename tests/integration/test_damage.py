@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import kinograd
 from kinograd import cli, files
-from kinograd.commands.eval import evaluate_checkpoint
+from kinograd.eval.recipe import evaluate_checkpoint
 from kinograd.train import checkpoint
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
