@@ -20,8 +20,8 @@ import math
 import numpy as np
 
 from kinograd.config.algo import Relation
-from kinograd.rewards.choice import read_choice
-from kinograd.rewards.extract import answer_span, untagged
+from kinograd.grading.choice import read_choice
+from kinograd.grading.extract import answer_span, untagged
 from kinograd.types import Example, Group, Kind, UsageError, ViewKind
 
 VIEWS = {"reversed": ViewKind.REVERSED, "flipped": ViewKind.FLIPPED}

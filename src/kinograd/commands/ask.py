@@ -84,8 +84,8 @@ class Model:
         Raises:
             ClipError: the clip cannot be decoded; the message names file and reason.
         """
+        from kinograd.grading.extract import answer_span, think_span
         from kinograd.models.prompt import encode
-        from kinograd.rewards.extract import answer_span, think_span
         from kinograd.rollout.engine import Request
         from kinograd.types import ORDERED
 

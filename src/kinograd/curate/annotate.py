@@ -27,8 +27,8 @@ from kinograd.curate.teacher import ASKED, Teacher, image_part, teach
 from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.transport import Failure
+from kinograd.grading.extract import has_format, think_span
 from kinograd.prompts import messages
-from kinograd.rewards.extract import has_format, think_span
 from kinograd.rewards.score import check_routing, score_groups
 from kinograd.types import (
     ORDERED,

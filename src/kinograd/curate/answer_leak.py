@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 
-from kinograd.rewards.choice import option_texts, read_choice
+from kinograd.grading.choice import option_texts, read_choice
 from kinograd.rewards.rubric import bare
 from kinograd.types import Example, Kind
 

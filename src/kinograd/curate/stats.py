@@ -17,7 +17,7 @@ from typing import Any
 from kinograd.config.video import VideoConfig
 from kinograd.curate.answer_leak import normalised
 from kinograd.datasets.rows import Rejected
-from kinograd.rewards.choice import read_choice
+from kinograd.grading.choice import read_choice
 from kinograd.rewards.rubric import bare
 from kinograd.types import Example, Kind, Media, MediaType
 from kinograd.workers.row_map import map_rows

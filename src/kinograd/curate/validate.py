@@ -31,7 +31,7 @@ from kinograd.datasets.jsonl import atomic, example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen
 from kinograd.files import write_atomically
-from kinograd.rewards.choice import option_texts, read_choice
+from kinograd.grading.choice import option_texts, read_choice
 from kinograd.rewards.rubric import bare, check_answer
 from kinograd.types import Example, Kind, Media, MediaType
 

@@ -14,9 +14,9 @@ from kinograd import files
 from kinograd.config.schema import EvalConfig, RewardConfig
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
 from kinograd.eval.sampling import sample_groups
+from kinograd.grading.extract import answer_span
 from kinograd.models.reader import Reader, Unreadable
 from kinograd.progress import progress
-from kinograd.rewards.extract import answer_span
 from kinograd.rollout.engine import Engine
 from kinograd.types import Example, Group, Judge, KinogradError, View, ViewKind
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kinograd.rewards.choice import read_choice
-from kinograd.rewards.numeric import read_quantity, same_number
+from kinograd.grading.choice import read_choice
+from kinograd.grading.numeric import read_quantity, same_number
 from kinograd.types import Kind
 
 _CONCLUSION = re.compile(

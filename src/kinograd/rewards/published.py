@@ -23,8 +23,8 @@ import re
 
 import numpy as np
 
-from kinograd.rewards import symbolic, text
-from kinograd.rewards.extract import first_answer
+from kinograd.grading import symbolic, text
+from kinograd.grading.extract import first_answer
 from kinograd.types import Kind
 
 _LINE_ANSWER = re.compile(r"<answer>(.*?)</answer>")  # no DOTALL: within one line

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from kinograd.config.rewards import RewardConfig, RewardMode
-from kinograd.rewards import published, text
-from kinograd.rewards.caption import keyword_reward, published_keyword_reward
-from kinograd.rewards.choice import read_choice
+from kinograd.grading import text
+from kinograd.grading.choice import read_choice
+from kinograd.grading.extract import answer_span, has_format, published_format, think_span, untagged
+from kinograd.grading.keywords import keyword_reward, published_keyword_reward
+from kinograd.grading.numeric import read_quantity, relative_error, same_number
+from kinograd.grading.symbolic import SymbolicError
+from kinograd.rewards import published
 from kinograd.rewards.consistency import is_consistent
-from kinograd.rewards.extract import answer_span, has_format, published_format, think_span, untagged
-from kinograd.rewards.numeric import read_quantity, relative_error, same_number
-from kinograd.rewards.symbolic import SymbolicError
 from kinograd.types import JudgeRequest, Kind, Score, Unscored, UsageError, Verdict
 
 ROUTABLE = published.JUDGED | {Kind.FREE_FORM}

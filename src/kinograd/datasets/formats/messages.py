@@ -16,7 +16,7 @@ from kinograd.datasets.formats import source
 from kinograd.datasets.formats.source import BadRow, JsonRow, RowFormat, row_format
 from kinograd.datasets.formats.tagged import kind_of
 from kinograd.datasets.rows import Reason
-from kinograd.rewards.extract import first_answer, think_span
+from kinograd.grading.extract import first_answer, think_span
 from kinograd.types import Cut, Example, Kind, Media
 
 _PLACEHOLDER = re.compile(r"<(video|image)>")

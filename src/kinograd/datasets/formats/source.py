@@ -29,7 +29,7 @@ from kinograd.datasets.jsonl import (
 )
 from kinograd.datasets.rows import Reason, Rejected, Row
 from kinograd.datasets.seen_keys import Seen
-from kinograd.rewards.extract import first_answer
+from kinograd.grading.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
 Found = Example | Rejected

@@ -101,7 +101,7 @@ def _sample(
 
 def _right_ones(groups: list[Group]) -> list[Example]:
     """A row for each distinct right and well-formed answer, with its own working."""
-    from kinograd.rewards.extract import think_span
+    from kinograd.grading.extract import think_span
 
     rows = []
     for group in groups:

@@ -26,7 +26,7 @@ from kinograd.curate.proxy.options import (
 from kinograd.curate.proxy.produce import BUILDERS
 from kinograd.curate.proxy.source_video import Film
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.rewards.choice import read_choice
+from kinograd.grading.choice import read_choice
 from kinograd.rewards.rubric import check_answer
 from kinograd.types import Black, Clip, Example, Kind, Media, Span, UsageError
 from kinograd.video.cut import Piece, Timeline, media_from_json

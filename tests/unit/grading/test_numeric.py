@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.rewards.numeric import (
+from kinograd.grading.numeric import (
     mean_relative_accuracy,
     read_quantity,
     relative_error,
     same_number,
 )
-from kinograd.rewards.units import read_words
+from kinograd.grading.units import read_words
 
 
 def value(text: str) -> Fraction | None:

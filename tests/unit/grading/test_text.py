@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.rewards import caption, text
+from kinograd.grading import keywords, text
 
 words = st.lists(
     st.sampled_from(["a", "cat", "sat", "on", "mat", "猫", "é"]), min_size=1, max_size=6
@@ -67,28 +67,28 @@ def test_long_adversarial_texts_end(answer: str) -> None:
 # -------------------------------------------------------------------- captions
 
 
-@given(st.lists(st.sampled_from([*caption.ORDER, *caption.DOUBT, "dog", "concerned", "mayor"])))
+@given(st.lists(st.sampled_from([*keywords.ORDER, *keywords.DOUBT, "dog", "concerned", "mayor"])))
 def test_keywords_stay_within_their_limits(phrases: list[str]) -> None:
-    found = caption.keyword_reward(" , ".join(phrases))
+    found = keywords.keyword_reward(" , ".join(phrases))
     assert -0.4 <= found <= 0.4
-    expected = len(set(phrases) & set(caption.ORDER)) - len(set(phrases) & set(caption.DOUBT))
+    expected = len(set(phrases) & set(keywords.ORDER)) - len(set(phrases) & set(keywords.DOUBT))
     assert found == pytest.approx(max(-0.4, min(0.4, 0.2 * expected)))
 
 
 def test_keywords_are_whole_words() -> None:
     harmless = "The concerned mayor strengthens his arms for seconds, thereupon."
-    assert caption.keyword_reward(harmless) == 0.0
+    assert keywords.keyword_reward(harmless) == 0.0
     # once, then, second, may: three words of order, wiped out by one of doubt
-    assert caption.published_keyword_reward(harmless) == pytest.approx(-0.2)
+    assert keywords.published_keyword_reward(harmless) == pytest.approx(-0.2)
 
 
 def test_nested_phrases_count_once() -> None:
-    assert caption.keyword_reward("To begin with, he sits.") == 0.2
-    assert caption.published_keyword_reward("To begin with, he sits.") == 0.4
-    assert caption.keyword_reward("First he sits. First he sits.") == 0.2
+    assert keywords.keyword_reward("To begin with, he sits.") == 0.2
+    assert keywords.published_keyword_reward("To begin with, he sits.") == 0.4
+    assert keywords.keyword_reward("First he sits. First he sits.") == 0.2
 
 
 def test_the_lists_have_the_published_lengths() -> None:
-    assert len(caption.ORDER) == len(set(caption.ORDER)) == 29
-    assert len(caption.DOUBT) == len(set(caption.DOUBT)) == 38
-    assert all(re.fullmatch("[a-z ]+", phrase) for phrase in caption.ORDER + caption.DOUBT)
+    assert len(keywords.ORDER) == len(set(keywords.ORDER)) == 29
+    assert len(keywords.DOUBT) == len(set(keywords.DOUBT)) == 38
+    assert all(re.fullmatch("[a-z ]+", phrase) for phrase in keywords.ORDER + keywords.DOUBT)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.rewards.extract import (
+from kinograd.grading.extract import (
     answer_span,
     first_answer,
     has_format,

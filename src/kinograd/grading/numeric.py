@@ -15,8 +15,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from kinograd.rewards import symbolic
-from kinograd.rewards.units import SCALES, UNITS, read_words
+from kinograd.grading import symbolic
+from kinograd.grading.units import SCALES, UNITS, read_words
 
 _MAX_CHARS = 200  # a number, not an essay
 _MAX_DIGITS = 60

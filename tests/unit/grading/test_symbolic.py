@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kinograd.rewards import symbolic
-from kinograd.rewards.numeric import read_quantity, same_number
+from kinograd.grading import symbolic
+from kinograd.grading.numeric import read_quantity, same_number
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.rewards.choice import option_texts, read_choice
+from kinograd.grading.choice import option_texts, read_choice
 
 OPTIONS = ["A. A red car", "B. A blue car.", "C. Two dogs", "D. Vitamin C"]
 

@@ -1,0 +1,1 @@
+"""Parsers and measures of answers: text in, letters, numbers and overlaps out."""
