@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import TypeAdapter
+from tests.builders import scored_group
 
 from kinograd.algo.presets import ALGORITHMS, advantages, comparable
 from kinograd.algo.views import scored_views
@@ -96,8 +97,8 @@ def test_a_table_given_in_part_keeps_the_methods_other_settings():
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_every_rule_keeps_the_places_of_dropped_groups(make_group, name):
-    groups = [make_group([1, None]), make_group([1, None, 0, 0]), make_group([0, 1])]
+def test_every_rule_keeps_the_places_of_dropped_groups(name):
+    groups = [scored_group([1, None]), scored_group([1, None, 0, 0]), scored_group([0, 1])]
     result = advantages(groups, SECTIONS[name]())
     assert result.groups[0] is None
     assert np.isnan(result.groups[1]).tolist() == [False, True, False, False]
@@ -105,47 +106,47 @@ def test_every_rule_keeps_the_places_of_dropped_groups(make_group, name):
     assert advantages([], SECTIONS[name]()).groups == []
 
 
-def test_reinforce_pp_shows_means_and_teaches_tokens(make_group):
+def test_reinforce_pp_shows_means_and_teaches_tokens():
     # The same numbers as in test_batch: over tokens 2, 0, 0, 0
-    result = advantages([make_group([1, 0], [1, 0], lengths=[1, 3])], ReinforcePP())
+    result = advantages([scored_group([1, 0], [1, 0], lengths=[1, 3])], ReinforcePP())
     np.testing.assert_allclose(result.groups[0], [1.5, -0.5], rtol=1e-6)
     assert [len(t) for t in result.tokens[0]] == [1, 3]
 
 
-def test_a_response_without_tokens_is_no_reason_to_stop(make_group):
-    result = advantages([make_group([1, None, 0], lengths=[1, 0, 1])], ReinforcePP())
+def test_a_response_without_tokens_is_no_reason_to_stop():
+    result = advantages([scored_group([1, None, 0], lengths=[1, 0, 1])], ReinforcePP())
     assert np.isnan(result.groups[0]).tolist() == [False, True, False]
 
 
-def test_rloo_takes_kl_off_the_reward_by_hand(make_group):
+def test_rloo_takes_kl_off_the_reward_by_hand():
     # Rewards 2 and 1 minus penalties 0.5 + 0.5 and 0.25: 1 and 0.75
     penalties = [[np.array([0.5, 0.5]), np.array([0.25])]]
-    group = make_group([1, 0], lengths=[2, 1])
+    group = scored_group([1, 0], lengths=[2, 1])
     result = advantages([group], Rloo(kl=KLConfig(beta=1, place="reward")), penalties=penalties)
     np.testing.assert_allclose(result.groups[0], [0.25, -0.25])
 
 
-def test_ema_grpo_goes_on_from_its_state(make_group):
-    groups = [make_group([1, 0], [0, 0], kind=Kind.OCR)]
+def test_ema_grpo_goes_on_from_its_state():
+    groups = [scored_group([1, 0], [0, 0], kind=Kind.OCR)]
     first = advantages(groups, EmaGrpo())
     assert first.state == {"moments": {"ocr": [0.5, 0.5]}}
     assert first.metrics == {"ema/std_ocr": 0.5}
-    later = advantages([make_group([1, 1], kind=Kind.OCR)], EmaGrpo(decay=0.5), first.state)
+    later = advantages([scored_group([1, 1], kind=Kind.OCR)], EmaGrpo(decay=0.5), first.state)
     assert later.state == {"moments": {"ocr": [1.25, 2.25]}}  # of 0.5, 0.5 and 2, 4
 
 
-def test_gdpo_names_the_reward_that_nobody_has(make_group):
+def test_gdpo_names_the_reward_that_nobody_has():
     with pytest.raises(UsageError, match="no rollout has a reward named tone"):
-        advantages([make_group([1, 0])], Gdpo(weights={"accuracy": 1.0, "tone": 1.0}))
+        advantages([scored_group([1, 0])], Gdpo(weights={"accuracy": 1.0, "tone": 1.0}))
 
 
-def test_dynamic_sampling_keeps_groups_with_right_and_wrong_answers(make_group):
-    mixed, solved = make_group([1, 0]), make_group([1, 1], [1, 0])
+def test_dynamic_sampling_keeps_groups_with_right_and_wrong_answers():
+    mixed, solved = scored_group([1, 0]), scored_group([1, 1], [1, 0])
     assert comparable(mixed, "correct")
     assert not comparable(solved, "correct")
     assert comparable(solved, "reward")  # formats differ
-    assert not comparable(make_group([0, 0]), "reward")
-    assert not comparable(make_group([1, None]), "reward")
+    assert not comparable(scored_group([0, 0]), "reward")
+    assert not comparable(scored_group([1, None]), "reward")
     assert Dapo().dynamic is not None
     assert Grpo().dynamic is None
 

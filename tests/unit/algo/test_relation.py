@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.builders import scored_group
 
 from kinograd.algo.presets import advantages
 from kinograd.algo.relation import read_answer, relation_rewards, relation_shares
@@ -24,13 +25,13 @@ def tagged(*answers: str) -> list[str]:
 
 
 @pytest.fixture
-def pair(make_group):
+def pair():
     """Answers of both branches; the gold answer is ``left``, both formats are right."""
 
     def make(own, other, **extra):
         right = [float(a == "left") for a in other]
-        second = make_group(right, texts=tagged(*other), extra=extra)
-        return make_group(
+        second = scored_group(right, texts=tagged(*other), extra=extra)
+        return scored_group(
             [float(a == "left") for a in own], texts=tagged(*own), extra=extra, twin=second
         )
 
@@ -48,9 +49,9 @@ def test_shares_by_hand(pair):
     np.testing.assert_allclose(other, [1 / 3, 1 / 3])
 
 
-def test_no_answer_is_in_no_relation(make_group):
-    second = make_group([0, 0], texts=["no tags <answer>", *tagged("left")])
-    group = make_group([1], texts=tagged("left"), twin=second)
+def test_no_answer_is_in_no_relation():
+    second = scored_group([0, 0], texts=["no tags <answer>", *tagged("left")])
+    group = scored_group([1], texts=tagged("left"), twin=second)
     assert relation_shares(group, True)[0].tolist() == [0]
     assert relation_shares(group, False)[1].tolist() == [0, 1]
 
@@ -72,11 +73,11 @@ def test_rewards_by_hand(pair):
     np.testing.assert_allclose(relation_rewards(group, algo)[1], [2 + 0, 1 + 0.5])
 
 
-def test_both_branches_are_trained_and_counted(pair, make_group):
+def test_both_branches_are_trained_and_counted(pair):
     groups = [
         pair(["left", "right"], ["left", "right"], dynamic=True),
         pair(["left", "right"], ["left", "left"], dynamic=False),
-        make_group([1, 0]),
+        scored_group([1, 0]),
     ]
     result = advantages(groups, Relation(advantage="group_mean"))
     assert result.twins[0].tolist() == [-0.0, 0.0]  # shares are equal: nothing to learn

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from tests.builders import scored_group
 
 from kinograd.algo.presets import Advantages, advantages
 from kinograd.algo.temporal import exact_test, order_bonus, order_gate
@@ -15,11 +16,11 @@ from kinograd.types import Group
 
 
 @pytest.fixture
-def pair(make_group):
+def pair():
     """A group and its twin, by accuracies (format reward 1 unless given)."""
 
     def make(accuracies, twin_accuracies, formats=None) -> Group:
-        return make_group(accuracies, formats, twin=make_group(twin_accuracies))
+        return scored_group(accuracies, formats, twin=scored_group(twin_accuracies))
 
     return make
 
@@ -145,7 +146,7 @@ def test_unscored_twin_gives_plain_advantages(pair):
     assert result.metrics == {}
 
 
-def test_groups_without_two_scores_are_dropped(pair, make_group):
-    result = advantages([make_group([1, None]), pair([1, 0], [0])], TGrpo())
+def test_groups_without_two_scores_are_dropped(pair):
+    result = advantages([scored_group([1, None]), pair([1, 0], [0])], TGrpo())
     assert result.groups[0] is None
     assert result.groups[1] is not None

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from tests import builders
 
 from kinograd import files
 from kinograd.config.load import load_section
@@ -23,7 +23,6 @@ from kinograd.datasets.rows import Reason, Rejected
 from kinograd.judge import build_judges
 from kinograd.rewards.rubric import grade_text
 from kinograd.types import (
-    ORDERED,
     Cut,
     Example,
     Group,
@@ -31,9 +30,7 @@ from kinograd.types import (
     KinogradError,
     Media,
     MediaType,
-    Rollout,
     Score,
-    StopReason,
     Unscored,
     UsageError,
 )
@@ -216,11 +213,8 @@ GOOD = "<think>Three.</think><answer>3</answer>"
 
 
 def graded(*texts: str) -> Group:
-    example = row(3)
-    none = np.zeros(1, np.int64)
-    rollouts = tuple(Rollout(none, none, t, StopReason.END) for t in texts)
-    scores = tuple(grade_text(Kind.NUMERICAL, t, "3") for t in texts)
-    return Group(example, ORDERED, rollouts, scores)
+    scores = [grade_text(Kind.NUMERICAL, t, "3") for t in texts]
+    return builders.group([builders.rollout(t) for t in texts], scores, of=row(3))
 
 
 @pytest.mark.parametrize(

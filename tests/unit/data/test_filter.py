@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from tests import builders
 
 from kinograd import files
 from kinograd.cli import main
@@ -18,16 +18,13 @@ from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.datasets.rows import Rejected
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.types import (
-    ORDERED,
     Cut,
     Example,
     Group,
     Kind,
     Media,
     MediaType,
-    Rollout,
     Score,
-    StopReason,
     Unscored,
 )
 
@@ -69,16 +66,15 @@ def test_rules(row: Example, found: dict[str, Any], rule: Rule, why: str | None)
 
 
 def test_captions_are_measured_by_f1_others_by_accuracy() -> None:
-    none = np.zeros(1, np.int64)
     scores = (
         Score(9.0, {"recall": 0.5, "precision": 1.0, "accuracy": 1.0}, correct=True),
         Score(9.0, {"recall": 0.0, "precision": 0.0, "accuracy": 0.0}),
         Score.none(Unscored.TRUNCATED),
     )
-    rollouts = (Rollout(none, none, "", StopReason.END),) * 3
-    captions = record_of(Group(CAPTION, ORDERED, rollouts, scores))
+    rollouts = [builders.rollout()] * 3
+    captions = record_of(builders.group(rollouts, scores, of=CAPTION))
     assert captions == {"values": [pytest.approx(2 / 3), 0.0], "right": 1, "unscored": 1}
-    assert record_of(Group(ROW, ORDERED, rollouts, scores))["values"] == [1.0, 0.0]
+    assert record_of(builders.group(rollouts, scores, of=ROW))["values"] == [1.0, 0.0]
 
 
 # ----------------------------------------------------------------------- the verb

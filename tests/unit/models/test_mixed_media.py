@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests import builders
 
 from kinograd import files
 from kinograd.algo.loss import TokenBatch
@@ -23,7 +24,7 @@ from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
-from kinograd.types import ORDERED, Clip, Cut, Example, Kind, Media, MediaType
+from kinograd.types import ORDERED, Cut, Example, Kind, Media, MediaType
 
 IMAGE, VIDEO = MediaType.IMAGE, MediaType.VIDEO
 BATCHES = {
@@ -42,7 +43,7 @@ def prompt(model: VideoLM, name: str, media) -> Prompt:
     taken = []
     for i, (type, n) in enumerate(media):
         frames = rng.integers(0, 256, (n, 3, 56 + 28 * i, 84)).astype(np.uint8)
-        taken.append(model.medium(type, Clip(frames, np.arange(n) / 2, 2.0, 2.0, n / 2)))
+        taken.append(model.medium(type, builders.clip(frames)))
     question = f"what {name} " + " and ".join(f"<{t.value}>" for t, _ in media) + "?"
     example = Example(name, Kind.FREE_FORM, question, "", examples)
     config = PromptConfig(template="plain")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests import builders
 from transformers import AutoProcessor
 
 import kinograd
@@ -30,7 +31,7 @@ from kinograd.train.batching import Completion, Task
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
 from kinograd.train.selfcheck import check_learner
-from kinograd.types import ORDERED, Clip, Cut, Example, Kind, Media, MediaType, UsageError
+from kinograd.types import ORDERED, Cut, Example, Kind, Media, MediaType, UsageError
 
 NAMES = ["idefics3", "llava"]
 IMAGE, VIDEO = MediaType.IMAGE, MediaType.VIDEO
@@ -54,8 +55,10 @@ def ask_about(model: VideoLM, name: str, media) -> tuple[Request, list[np.ndarra
     example = Example(
         name, Kind.FREE_FORM, f"what about {name}?", "", tuple(Media(t, Cut(())) for t, _ in media)
     )
-    clips = [Clip(f, np.arange(len(f)) / 2, 2.0, 2.0, len(f) / 2) for f in frames]
-    taken = [model.medium(m.type, c) for m, c in zip(example.media, clips, strict=True)]
+    taken = [
+        model.medium(m.type, c)
+        for m, c in zip(example.media, map(builders.clip, frames), strict=True)
+    ]
     prompt = encode(example, taken, PromptConfig(template="plain"), model.tokenizer, model.family)
     return Request(example, ORDERED, prompt, 3), [x for clip in frames for x in clip]
 

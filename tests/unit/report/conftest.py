@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from tests import builders
+from tests.builders import video
 
 from kinograd import files
 from kinograd.config.schema import RlRecipe, SftRecipe
@@ -21,13 +23,9 @@ from kinograd.runs.folder import RunFolder
 from kinograd.types import (
     ORDERED,
     Clip,
-    Cut,
     Example,
     Group,
     Kind,
-    Media,
-    MediaType,
-    Rollout,
     Score,
     StopReason,
     Unscored,
@@ -40,9 +38,10 @@ SHUFFLED = View(ViewKind.SHUFFLED)
 
 
 def example(name: str, question: str = "Which ball leaves the box first?") -> Example:
-    media = (Media(MediaType.VIDEO, Cut.whole(f"{name}.mp4")),)
     options = ("the red ball", "the blue ball", "both at once")
-    return Example(name, Kind.MULTIPLE_CHOICE, question, "B", media, options, source="theatre")
+    return builders.example(
+        name, Kind.MULTIPLE_CHOICE, question, "B", [video(f"{name}.mp4")], options, source="theatre"
+    )
 
 
 def clip(name: str, frames: int = 16, size: int = 64) -> Clip:
@@ -52,7 +51,7 @@ def clip(name: str, frames: int = 16, size: int = 64) -> Clip:
     for t in range(frames):
         left = 2 + t * (size - 16) // frames
         pixels[t, :, row : row + 12, left : left + 12] = np.array(colour)[:, None, None]
-    return Clip(pixels, np.arange(frames) / 2.0, 2.0, 2.0, frames / 2)
+    return builders.clip(pixels)
 
 
 def group(step: int, name: str, view: View = ORDERED, twin: Group | None = None) -> Group:
@@ -69,11 +68,11 @@ def group(step: int, name: str, view: View = ORDERED, twin: Group | None = None)
         text = f"<think>{thought}</think>\n<answer>{'B' if right else 'A'}</answer>"
         stop = StopReason.LENGTH if cut else StopReason.END
         text = text[: len(text) // 2] if cut else text
-        rollouts.append(Rollout(np.arange(length), np.zeros(length, np.float32), text, stop))
+        rollouts.append(builders.rollout(text, length, stop))
         parts = {"accuracy": float(right), "format": 1.0}
         unscored = Score.none(Unscored.TRUNCATED, "no closing tag", format=0.0)
         scores.append(unscored if cut else Score(sum(parts.values()), parts, correct=right))
-    return Group(example(name), view, tuple(rollouts), tuple(scores), twin)
+    return builders.group(rollouts, scores, of=example(name), view=view, twin=twin)
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -216,7 +215,7 @@ def keep_rollouts(run: RunFolder, step: int) -> None:
     strips = {}
     for n in names:
         shown = clip(n)
-        mixed = Clip(shown.frames[::-3].repeat(3, 0)[:16], shown.timestamps, 2.0, 2.0, 8.0)
+        mixed = builders.clip(shown.frames[::-3].repeat(3, 0)[:16])
         strips[n, "ordered"] = [run.strip(shown, ORDERED)]
         strips[n, "shuffled"] = [run.strip(mixed, SHUFFLED)]
     run.rollouts(step, groups, [standardised(g.values) for g in groups], strips)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import builders
 
 from kinograd.config.rewards import RewardConfig
 from kinograd.rewards import custom
 from kinograd.rewards.score import check_routing, score_groups
 from kinograd.types import (
-    ORDERED,
     Example,
     Group,
     Judge,
@@ -34,16 +34,15 @@ SHUFFLED = View(ViewKind.SHUFFLED)
 
 
 def example(kind: Kind = Kind.MULTIPLE_CHOICE, answer: str = "B") -> Example:
-    return Example("e1", kind, "What is it?", answer, ())
+    return builders.example("e1", kind, "What is it?", answer)
 
 
 def rollout(answer: str, tokens: int = 10, stop: StopReason = StopReason.END) -> Rollout:
-    text = f"<think>hm</think><answer>{answer}</answer>"
-    return Rollout(np.arange(tokens), np.zeros(tokens, np.float32), text, stop)
+    return builders.rollout(f"<think>hm</think><answer>{answer}</answer>", tokens, stop)
 
 
 def group(*rollouts: Rollout, of: Example | None = None, twin: Group | None = None) -> Group:
-    return Group(of or example(), ORDERED, rollouts, (), twin)
+    return builders.group(rollouts, of=of or example(), twin=twin)
 
 
 def config(**values: object) -> RewardConfig:

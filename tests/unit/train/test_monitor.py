@@ -10,19 +10,16 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from tests import builders
+from tests.builders import clip, grey_levels, rollout, score, video
 
 from kinograd import files
 from kinograd.config.schema import RlRecipe
 from kinograd.runs.folder import RunFolder
 from kinograd.types import (
     Clip,
-    Cut,
-    Example,
     Group,
     Kind,
-    Media,
-    MediaType,
-    Rollout,
     Score,
     StopReason,
     Unscored,
@@ -43,24 +40,16 @@ def _recipe(folder: Path, steps: int = 10) -> RlRecipe:
 
 
 def _group(view: View = View(), twin: Group | None = None) -> Group:
-    media = (Media(MediaType.VIDEO, Cut.whole("a.mp4")),)
-    example = Example("e1", Kind.MULTIPLE_CHOICE, "Which?", "B", media, ("x", "y"), source="s")
-    ids = np.arange(3)
-    rollouts = (
-        Rollout(ids, np.zeros(3, np.float32), "<answer>B</answer>", StopReason.END),
-        Rollout(ids[:2], np.zeros(2, np.float32), "hm", StopReason.LENGTH),
+    of = builders.example(
+        "e1", Kind.MULTIPLE_CHOICE, "Which?", "B", [video()], ("x", "y"), source="s"
     )
-    scores = (
-        Score(2.0, {"accuracy": 1.0, "format": 1.0}, correct=True),
-        Score.none(Unscored.TRUNCATED, "no answer", format=float("nan")),
-    )
-    return Group(example, view, rollouts, scores, twin)
+    rollouts = [rollout("<answer>B</answer>", 3), rollout("hm", 2, StopReason.LENGTH)]
+    scores = [score(1.0), Score.none(Unscored.TRUNCATED, "no answer", format=float("nan"))]
+    return builders.group(rollouts, scores, of=of, view=view, twin=twin)
 
 
 def _clip(frames: int, height: int = 56, width: int = 56) -> Clip:
-    levels = np.linspace(0, 255, frames).astype(np.uint8)
-    pixels = np.broadcast_to(levels[:, None, None, None], (frames, 3, height, width)).copy()
-    return Clip(pixels, np.arange(frames) / 2.0, 2.0, 2.0, frames / 2)
+    return clip(grey_levels(frames, height, width))
 
 
 def test_a_new_folder_says_where_it_came_from(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import builders
+from tests.builders import text_prompt
 
 from kinograd.algo.presets import Advantages
 from kinograd.config.schema import ModelConfig, OptimConfig
@@ -16,16 +18,13 @@ from kinograd.models.prompt import Prompt
 from kinograd.train.batching import Completion, Task
 from kinograd.train.groups import Sample, make_task, make_tasks, update, weighted
 from kinograd.train.learner import Learner
-from kinograd.types import ORDERED, Example, Group, Kind, Rollout, StopReason
+from kinograd.types import Group
 
-PROMPT = Prompt(np.zeros(1, np.int64), np.zeros((3, 1), np.int64), np.zeros(1, bool), ())
+PROMPT = text_prompt()
 
 
 def group(*lengths: int, twin: Group | None = None) -> Group:
-    rollouts = tuple(
-        Rollout(np.arange(n), np.full(n, -1.0, np.float32), "", StopReason.END) for n in lengths
-    )
-    return Group(Example("e", Kind.OCR, "?", "x", ()), ORDERED, rollouts, (), twin)
+    return builders.group([builders.rollout(length=n, logprob=-1.0) for n in lengths], twin=twin)
 
 
 def test_rollouts_without_an_advantage_are_left_out() -> None:

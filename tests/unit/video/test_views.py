@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import builders
 
 from kinograd.types import Clip, View, ViewKind
 from kinograd.video.patches import Geometry, patchify
@@ -13,7 +14,7 @@ from kinograd.video.views import apply_view, shuffle_order
 
 def clip(n: int = 8) -> Clip:
     frames = np.random.default_rng(n).integers(1, 256, (n, 3, 8, 8), dtype=np.uint8)
-    return Clip(frames, np.arange(n) / 2.0, 30.0, 2.0, n / 2)
+    return builders.clip(frames, native_fps=30.0)
 
 
 def test_ordered_is_the_clip_itself():
