@@ -64,7 +64,7 @@ def test_an_algorithm_trains(
     reward = {"reward": {"overlong": {"max_tokens": 10, "cache": 9}}}
     config = recipe("rl", varied, labelled, reward, {"algo": {"type": name, **over}})
     train_rl(config)
-    rows = files.read(Path(config.run.dir) / "metrics.jsonl")
+    rows = files.read_records(Path(config.run.dir) / "metrics.jsonl")
     assert len(rows) == 2
     for row in rows:
         assert "nonfinite" not in row
@@ -82,10 +82,10 @@ def test_dynamic_sampling_draws_on_and_counts(recipe: Recipe, varied: dict[str, 
     train_rl(config)
     run = Path(config.run.dir)
     drawn = 0
-    for row in files.read(run / "metrics.jsonl"):
+    for row in files.read_records(run / "metrics.jsonl"):
         tries = row.get("sampling/tries", 1.0)
         drawn += tries
-        kept = files.read(run / "rollouts" / f"step-{row['step']}.jsonl")
+        kept = files.read_records(run / "rollouts" / f"step-{row['step']}.jsonl")
         taught = {r["group"] for r in kept if r["advantage"] is not None}
         left = {r["group"] for r in kept if r["advantage"] is None}
         assert len(taught) + len(left) == 4 * tries == row["rollouts"] / 2

@@ -124,7 +124,7 @@ def test_a_teacher_that_dies_half_way(
         assert sorted(map(number, other.bodies)) == sorted(set(range(ROWS)) - kept)
         assert main(command(other.url, "out.jsonl")) == 0
         assert len(other.bodies) == ROWS - len(kept)
-    told = files.read(tmp_path / "out.quarantine.jsonl")
+    told = files.read_records(tmp_path / "out.quarantine.jsonl")
     assert [r["id"] for r in told] == [f"r{i}" for i in range(0, ROWS, 5)]
     assert told[1]["where"].endswith("in.jsonl:6")
     assert told[1]["detail"] == "wrong: the best reward 0 is not above 0.6"
@@ -139,7 +139,7 @@ def test_bad_rows_do_not_stop_the_others(
         stream.write("{torn\n")
     with serving() as server:
         assert main(command(server.url, "out.jsonl")) == 0
-    told = files.read(tmp_path / "out.quarantine.jsonl")
+    told = files.read_records(tmp_path / "out.quarantine.jsonl")
     assert (told[-1]["where"], told[-1]["reason"]) == (f"{tmp_path / 'in.jsonl'}:41", "json")
     assert len(read_examples(tmp_path / "out.jsonl")) == ROWS * 4 // 5
 

@@ -53,7 +53,7 @@ def test_a_trained_run_answers_as_its_evaluation_does(
     evaluation = recipe("eval", {"model": {"path": str(folder)}, "eval": {"limit": 4}}, prompt)
     evaluate_checkpoint(evaluation)
     file = Path(evaluation.run.dir) / "eval" / "held_out.jsonl"
-    said = {r["id"]: r["text"] for r in files.read(file)}
+    said = {r["id"]: r["text"] for r in files.read_records(file)}
     for path in (trained.run.dir, folder.parent, folder):
         loaded = kinograd.load(path, device="cpu")
         for example in read_examples(theatre / "held_out.jsonl")[:4]:

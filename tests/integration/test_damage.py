@@ -144,14 +144,16 @@ def test_a_damaged_checkpoint_costs_steps_and_nothing_else(
     config = recipe("sft")
     train_sft(config)
     run = Path(config.run.dir)
-    expected, metrics = final(run), files.read(run / "metrics.jsonl")
+    expected, metrics = final(run), files.read_records(run / "metrics.jsonl")
     cut(run / "checkpoints" / "step-3" / "optimizer.safetensors")
     train_sft(config)
     assert "step-3" in caplog.text
     found = final(run)
     assert all(torch.equal(expected[n], found[n]) for n in expected)
-    assert [r["step"] for r in files.read(run / "metrics.jsonl")] == [1, 2, 3]
-    assert [r["loss"] for r in files.read(run / "metrics.jsonl")] == [r["loss"] for r in metrics]
+    assert [r["step"] for r in files.read_records(run / "metrics.jsonl")] == [1, 2, 3]
+    assert [r["loss"] for r in files.read_records(run / "metrics.jsonl")] == [
+        r["loss"] for r in metrics
+    ]
     assert checkpoint.is_whole(run / "checkpoints" / "step-3")
 
 
@@ -256,14 +258,14 @@ def test_one_broken_clip_is_counted_and_left_out(
     config = recipe(method, *layers, one_broken(harm), size[method])
     {"sft": train_sft, "rl": train_rl}[method](config)
     run = Path(config.run.dir)
-    (row,) = files.read(run / "quarantine.jsonl")
+    (row,) = files.read_records(run / "quarantine.jsonl")
     assert row["id"].startswith("train-000003")
     assert row["reason"] in ("missing", "not_media", "damaged", "truncated")
     assert "train-000003.mp4" in row["detail"]
     _, state = checkpoint.load(run / "checkpoints" / "step-2")
     assert (state["seen"], state["failed"]) == (24, 1)
     if method == "rl":
-        counts = [r["rollouts"] for r in files.read(run / "metrics.jsonl")]
+        counts = [r["rollouts"] for r in files.read_records(run / "metrics.jsonl")]
         assert sorted(counts) == [22, 24]
 
 
@@ -274,7 +276,7 @@ def test_a_batch_of_one_broken_clip_is_passed_over(
     data = one_broken("gone")
     lone = recipe("sft", data, {"sft": {"batch_size": 1, "steps": 24}, "run": {"save_every": 24}})
     train_sft(lone)
-    rows = files.read(Path(lone.run.dir) / "metrics.jsonl")
+    rows = files.read_records(Path(lone.run.dir) / "metrics.jsonl")
     empty = [r for r in rows if "loss" not in r]
     assert len(rows) == 24
     assert len(empty) == 1
@@ -286,7 +288,7 @@ def test_a_batch_of_one_broken_clip_is_passed_over(
     }
     config = recipe("rl", varied, data, over)
     train_rl(config)
-    row = files.read(Path(config.run.dir) / "metrics.jsonl")[-1]
+    row = files.read_records(Path(config.run.dir) / "metrics.jsonl")[-1]
     assert (row["step"], row["rollouts"], row["optim/updates"]) == (step, 0, 0)
 
 
@@ -320,7 +322,7 @@ def test_a_run_that_was_stopped_goes_on_with_a_raised_limit(
     with pytest.raises(UsageError, match=r"run\.seed: 0 there, 1 now"):
         train_sft(recipe("sft", {"data": data, "run": {"seed": 1}}, steps))
     train_sft(recipe("sft", {"data": data, "run": {"keep": 1}, "video": {"workers": 1}}, steps))
-    assert len(files.read(tmp_path / "sft" / "metrics.jsonl")) == 2
+    assert len(files.read_records(tmp_path / "sft" / "metrics.jsonl")) == 2
 
 
 # ---------------------------------------------------------------------- disks
@@ -369,5 +371,5 @@ def test_a_full_disk_stops_a_run_that_goes_on_when_there_is_room(
     assert cli.main(["sft", str(path)]) == 0
     expected, found = final(tmp_path / "whole"), final(small_disk / "run")
     assert all(torch.equal(expected[n], found[n]) for n in expected)
-    steps = [r["step"] for r in files.read(small_disk / "run" / "metrics.jsonl")]
+    steps = [r["step"] for r in files.read_records(small_disk / "run" / "metrics.jsonl")]
     assert steps == [1, 2, 3]

@@ -63,7 +63,7 @@ def test_each_verb(
     assert cli.main([verb, str(DEBUG / f"{name}.yaml")]) == 0
     for file in left:
         assert (home / "runs/debug" / name / file).stat().st_size > 0
-    metrics = files.read(home / "runs/debug" / name / "metrics.jsonl")
+    metrics = files.read_records(home / "runs/debug" / name / "metrics.jsonl")
     assert all("nonfinite" not in row for row in metrics)
 
 
@@ -77,12 +77,12 @@ def test_each_published_recipe_by_its_twin(
     run = foreign / "runs/debug" / twin.removesuffix(".yaml")
     if verb == "eval":
         (answers,) = (run / "eval").glob("*.jsonl")
-        assert [row["error"] for row in files.read(answers)] == 8 * [None]
+        assert [row["error"] for row in files.read_records(answers)] == 8 * [None]
         assert "beside " in capsys.readouterr().out
     else:
         assert (run / "checkpoints/step-2/model/config.json").is_file()
-        assert [row["step"] for row in files.read(run / "metrics.jsonl")] == [1, 2]
-        assert files.read(run / "quarantine.jsonl") == []
+        assert [row["step"] for row in files.read_records(run / "metrics.jsonl")] == [1, 2]
+        assert files.read_records(run / "quarantine.jsonl") == []
 
 
 def test_direct_answers_and_a_clip_that_is_not_there(
@@ -96,7 +96,7 @@ def test_direct_answers_and_a_clip_that_is_not_there(
     changed.append("eval.data=[runs/debug/foreign/eval_damaged.json]")
     recipes = [str(f / "eval/video_r1_16.yaml") for f in (RECIPES, DEBUG)]
     assert cli.main(["eval", *recipes, *changed]) == 0
-    found = files.read(Path("runs/debug/direct/eval/eval_damaged.jsonl"))
+    found = files.read_records(Path("runs/debug/direct/eval/eval_damaged.jsonl"))
     assert [row["error"] is None for row in found] == [i != 3 for i in range(8)]
 
 

@@ -99,7 +99,7 @@ def golden_run(recipe: Callable[..., Any], world: Path) -> Callable[..., Any]:
             {"sft": train_sft, "rl": train_rl}[method](config)
         finally:
             torch.set_num_threads(threads)
-        rows = files.read(Path(config.run.dir) / "metrics.jsonl")
+        rows = files.read_records(Path(config.run.dir) / "metrics.jsonl")
         return [{k: row[k] for k in FIGURES if k in row} for row in rows]
 
     return run

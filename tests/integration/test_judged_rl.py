@@ -110,6 +110,6 @@ def test_an_outage_stops_the_run_with_a_checkpoint_and_the_same_command_goes_on(
     train_rl(cut)
     expected, got = weights(tmp_path / "whole", 3), weights(run, 3)
     assert all(torch.equal(expected[n], got[n]) for n in expected)
-    steps = [r["step"] for r in files.read(run / "metrics.jsonl")]
+    steps = [r["step"] for r in files.read_records(run / "metrics.jsonl")]
     assert steps == [1, 2, 3]
-    assert "judge/big/failure_rate" in files.read(run / "metrics.jsonl")[-1]
+    assert "judge/big/failure_rate" in files.read_records(run / "metrics.jsonl")[-1]

@@ -57,7 +57,7 @@ def test_hidden_events_and_mixed_clips_train(
     data = {"data": {"train": [str(f) for f in files]}}
     config = recipe("rl", JUDGED | {"reward": reward}, data)
     train_rl(config)
-    steps = files.read(Path(config.run.dir) / "metrics.jsonl")
+    steps = files.read_records(Path(config.run.dir) / "metrics.jsonl")
     assert [s["step"] for s in steps] == [1, 2]
     for step in steps:
         assert all(np.isfinite(v) for v in step.values())

@@ -41,7 +41,7 @@ def result(run: Path) -> dict[str, Any]:
             found[f"{group} {name}"] = tensor
     found["metrics"] = [
         {k: v for k, v in row.items() if not k.startswith(TIMES)}
-        for row in files.read(run / "metrics.jsonl")
+        for row in files.read_records(run / "metrics.jsonl")
     ]
     for kind in ("rollouts/*.jsonl", "strips/*.jpg", "eval/*.jsonl", "quarantine.jsonl"):
         for path in run.glob(kind):

@@ -23,7 +23,7 @@ LORA = {"rank": 4, "alpha": 8.0, "targets": ["q_proj", "v_proj", "down_proj"]}
 
 def finite_metrics(run: Path, steps: int) -> list[dict[str, Any]]:
     """The metrics, each step once, every figure a finite number."""
-    rows = files.read(run / "metrics.jsonl")
+    rows = files.read_records(run / "metrics.jsonl")
     assert [r["step"] for r in rows] == list(range(1, steps + 1))
     for row in rows:
         assert "nonfinite" not in row
@@ -152,7 +152,7 @@ def test_rl(recipe: Recipe, tiny: Path, varied: dict[str, Any], variant: str) ->
     assert ("temporal/gate" in rows[0]) == twins
 
     for step in (1, 2):
-        kept = files.read(run / "rollouts" / f"step-{step}.jsonl")
+        kept = files.read_records(run / "rollouts" / f"step-{step}.jsonl")
         keys = [(r["group"], r["view"], r["rollout"]) for r in kept]
         views = [("ordered", 4), *([("shuffled", 2)] if twins else [])]
         assert keys == [(g, v, i) for g in range(3) for v, n in views for i in range(n)]
@@ -191,7 +191,7 @@ def test_another_seed_is_another_run(
     for seed in (0, 1):
         over = {"run": {"dir": str(tmp_path / str(seed)), "seed": seed}, "rl": {"steps": 1}}
         train_rl(recipe("rl", varied, over))
-        rows = files.read(tmp_path / str(seed) / "rollouts" / "step-1.jsonl")
+        rows = files.read_records(tmp_path / str(seed) / "rollouts" / "step-1.jsonl")
         texts.append([r["text"] for r in rows])
     assert texts[0] != texts[1]
 
@@ -217,10 +217,10 @@ def test_evaluation_during_training_reads_its_own_media_root(
     train_sft(config)
     run = Path(config.run.dir)
     for step in (2, 3):
-        rows = files.read(run / "eval" / f"step-{step}.jsonl")
+        rows = files.read_records(run / "eval" / f"step-{step}.jsonl")
         assert len(rows) == 6
         assert all(r["error"] is None for r in rows)
-    accuracies = [r for r in files.read(run / "metrics.jsonl") if "eval/accuracy" in r]
+    accuracies = [r for r in files.read_records(run / "metrics.jsonl") if "eval/accuracy" in r]
     assert [r["step"] for r in accuracies] == [2, 3]
 
 
@@ -261,7 +261,7 @@ def test_films_and_pictures_share_a_batch(
     train_rl(config)
     run = Path(config.run.dir)
     finite_metrics(run, 2)
-    rows = files.read(run / "rollouts" / "step-2.jsonl")
+    rows = files.read_records(run / "rollouts" / "step-2.jsonl")
     assert len({r["id"] for r in rows if r["view"] == "ordered"}) == 9
     assert len({r["id"] for r in rows if r["view"] == "shuffled"}) == 6
     assert {len(r["strips"]) for r in rows} == {1, 2}
@@ -288,6 +288,6 @@ def test_an_example_comes_once_per_step(
     over = {"rl": {"prompts_per_step": 8, "steps": 1}, "data": {"train": [str(few)]}}
     config = recipe("rl", varied, over)
     train_rl(config)
-    rows = files.read(Path(config.run.dir) / "rollouts" / "step-1.jsonl")
+    rows = files.read_records(Path(config.run.dir) / "rollouts" / "step-1.jsonl")
     assert len(rows) == 5 * 4
     assert len({(r["id"], r["text"]) for r in rows}) == 20

@@ -66,7 +66,7 @@ def test_unscored_rollouts_are_as_if_they_had_never_been(
 ) -> None:
     config = recipe("rl", sometimes_unscored, over, {"rl": {"group_size": 6}})
     rl.train_rl(config)
-    rows = files.read(Path(config.run.dir) / "metrics.jsonl")
+    rows = files.read_records(Path(config.run.dir) / "metrics.jsonl")
     missing = sum(r["reward/unscored_grader_error"] for r in rows)
     assert 0 < missing < 2 * 3 * 6
     assert all(r["optim/updates"] for r in rows)
@@ -169,11 +169,11 @@ def test_a_judge_that_goes_away_teaches_nothing_from_then_on(
     monkeypatch.setattr(session.Session, "end_step", fall_ill)
     rl.train_rl(config)
     run = Path(config.run.dir)
-    well, away = files.read(run / "metrics.jsonl")
+    well, away = files.read_records(run / "metrics.jsonl")
     assert well["reward/std"] > 0
     assert well["optim/updates"] == 1
     assert not any(name.startswith("reward/unscored") for name in well)
-    rows = files.read(run / "rollouts" / "step-2.jsonl")
+    rows = files.read_records(run / "rollouts" / "step-2.jsonl")
     lost = sum(r["unscored"] == "judge_unavailable" for r in rows)
     assert lost == away["reward/unscored_judge_unavailable"]
     assert lost >= 10  # some say nothing that a judge could be asked about: wrong without it

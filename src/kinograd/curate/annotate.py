@@ -9,8 +9,6 @@ The questions are those of training: ``kinograd.prompts`` holds the published te
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -27,6 +25,7 @@ from kinograd.curate.teacher import ASKED, Teacher, image_part, teach
 from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.transport import Failure
+from kinograd.files import digest_json
 from kinograd.grading.extract import has_format, think_span
 from kinograd.prompts import messages
 from kinograd.rewards.score import check_routing, score_groups
@@ -102,8 +101,7 @@ def asked_of(config: AnnotateConfig) -> dict[str, Any]:
 
 def row_key(example: Example) -> str:
     """The id and a digest of the row: a row that changed is asked about anew."""
-    row = json.dumps(example_to_json(example), sort_keys=True).encode()
-    return f"{example.id} {hashlib.blake2b(row, digest_size=8).hexdigest()}"
+    return f"{example.id} {digest_json(example_to_json(example), 8)}"
 
 
 def _askable(

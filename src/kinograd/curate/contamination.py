@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from kinograd.config.video import VideoConfig
@@ -25,9 +23,9 @@ from kinograd.curate.journal import Journal, resumable
 from kinograd.curate.near_duplicates import Thumbnailer, alike, media_key, question_key
 from kinograd.datasets.rows import Rejected
 from kinograd.datasets.seen_keys import Seen
+from kinograd.files import digest_ends
 from kinograd.types import Example
 
-_BLOCK = 64 << 10
 Rows = Callable[[], Iterable[tuple[str, Example | Rejected]]]
 
 
@@ -151,18 +149,7 @@ class _Printer:
         from kinograd.video.paths import resolve
 
         for path in _paths(example):
-            yield _print(resolve(path, self._root, self._config))
-
-
-def _print(file: Path) -> str:
-    """Of a file's bytes alone, not of its name or time."""
-    size = file.stat().st_size
-    digest = blake2b(str(size).encode(), digest_size=16)
-    with file.open("rb") as stream:
-        digest.update(stream.read(_BLOCK))
-        stream.seek(max(0, size - _BLOCK))
-        digest.update(stream.read(_BLOCK))
-    return f"bytes {digest.hexdigest()}"
+            yield f"bytes {digest_ends(resolve(path, self._root, self._config))}"
 
 
 def _nothing() -> Callable[[Example], dict[str, Any]]:

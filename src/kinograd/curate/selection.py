@@ -11,7 +11,7 @@ from pathlib import Path
 from kinograd.datasets.formats.source import Found, Placed, unique
 from kinograd.datasets.jsonl import write_examples
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.files import write_atomically
+from kinograd.files import atomic_text
 from kinograd.types import Example, UsageError
 
 
@@ -68,7 +68,7 @@ def write_outcome(
             else:
                 yield row
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(quarantine_of(out), "".join(lines).encode())
+        atomic_text(quarantine_of(out), "".join(lines))
 
     kept = write(out, chosen())
     return Outcome(kept, left_out)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from kinograd.files import write_atomically
+from kinograd.files import atomic_text
 
 WIDTH, HEIGHT = 380, 130
 _BARS = 24
@@ -35,7 +35,7 @@ def write_page(summary: dict[str, Any], title: str, out: Path) -> None:
         height=HEIGHT,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page.encode())
+    atomic_text(out, page)
 
 
 def histogram(bins: list[tuple[float, int]]) -> list[tuple[float, float, float, float, str]]:

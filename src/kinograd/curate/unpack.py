@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kinograd.datasets.rows import Rejected
-from kinograd.files import RecordFile, read, replacing
+from kinograd.files import RecordFile, atomic_path, read_records
 from kinograd.types import DataError, Example
 
 JOURNAL = ".unpacked.jsonl"
@@ -50,7 +50,7 @@ def unpack(folder: Path, advance: Callable[[int], object] = lambda size: None) -
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    done = {(r["archive"], r["bytes"], r["changed"]) for r in read(folder / JOURNAL)}
+    done = {(r["archive"], r["bytes"], r["changed"]) for r in read_records(folder / JOURNAL)}
     journal = RecordFile(folder / JOURNAL)
     results: list[Unpacked] = []
     try:
@@ -99,7 +99,7 @@ def _extract(archive: Path) -> Unpacked:
             _require_space(root, archive, sum(m.file_size for m, _ in todo))
             for member, target in todo:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(target) as partial:
+                with atomic_path(target, durable=False) as partial:
                     with opened.open(member) as packed, partial.open("wb") as out:
                         shutil.copyfileobj(packed, out, 1 << 20)
                 written += 1

@@ -27,10 +27,10 @@ from kinograd.config.video import VideoConfig
 from kinograd.curate.answer_leak import find_leak
 from kinograd.curate.journal import Journal, resumable
 from kinograd.curate.near_duplicates import media_key, question_key
-from kinograd.datasets.jsonl import atomic, example_to_json
+from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen
-from kinograd.files import write_atomically
+from kinograd.files import atomic_stream, atomic_text
 from kinograd.grading.choice import option_texts, read_choice
 from kinograd.rewards.rubric import bare, check_answer
 from kinograd.types import Example, Kind, Media, MediaType
@@ -192,8 +192,8 @@ def validate(
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
     seen = Seen(), Seen()
     with (
-        atomic(out / "quarantine.jsonl") as quarantine,
-        atomic(out / "valid.jsonl") as valid,
+        atomic_stream(out / "quarantine.jsonl") as quarantine,
+        atomic_stream(out / "valid.jsonl") as valid,
     ):
         for where, row, record in results:
             advance()
@@ -209,7 +209,7 @@ def validate(
         "decoded": checks.media_root is not None and checks.decode,
     }
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(out / "report.json", text.encode())
+    atomic_text(out / "report.json", text)
     journal.remove()
     return report
 

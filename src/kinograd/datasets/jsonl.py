@@ -8,21 +8,18 @@ UTF-8 without byte-order mark, lines end with a newline alone. Whatever breaks t
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen
-from kinograd.files import replacing, sync
-from kinograd.types import DataError, Example, Kind, UsageError
+from kinograd.files import atomic_stream
+from kinograd.types import DataError, Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json
 
 MAX_LINE_BYTES = 16 << 20
@@ -92,7 +89,7 @@ def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
         DataError: a repeated id, or a value that JSON cannot hold.
     """
     path, count = Path(path), 0
-    with atomic(path) as stream:
+    with atomic_stream(path) as stream:
         for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
             try:
                 row = json.dumps(example_to_json(example), ensure_ascii=False, allow_nan=False)
@@ -113,50 +110,6 @@ def each_once(path: Path, examples: Iterable[Example]) -> Iterator[Example]:
         if ids.first(example.id, "there"):
             raise DataError(f"{path}: two rows have the id {example.id!r}")
         yield example
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[TextIO]:
-    """A text file that appears whole or not at all; see ``whole``."""
-    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
-        yield stream
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that appears at ``path`` whole or not at all.
-
-    What a killed writer of the same file left is deleted.
-
-    Raises:
-        UsageError: ``path`` is a folder.
-    """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob("*.partial"):
-        writer = left.name.removeprefix(f"{path.name}.").removesuffix(".partial")
-        if writer.isdecimal() and not _runs(int(writer)):
-            left.unlink(missing_ok=True)
-    try:
-        with replacing(path) as partial:
-            yield partial
-            sync(partial)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error.filename = error.filename or str(path)  # writing does not say where
-        raise
-    sync(path.parent)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def example_to_json(example: Example) -> dict[str, Any]:

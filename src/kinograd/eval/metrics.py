@@ -145,7 +145,7 @@ def read_records(path: Path) -> list[EvalRecord]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such evaluation; an evaluation writes eval/<name>.jsonl")
-    found: list[Any] = files.read(path)
+    found: list[Any] = files.read_records(path)
     for number, row in enumerate(found, start=1):
         if lacking := sorted(EvalRecord.__required_keys__ - row.keys()):
             raise DataError(f"{path}:{number}: not a record of an evaluation (no {lacking[0]!r})")

@@ -46,8 +46,8 @@ def evaluate(
     Raises:
         TooManyErrors: after everything has been recorded.
     """
-    files.keep(out, lambda row: row["error"] is None)
-    done = {(r["id"], r["view"]) for r in files.read(out)}
+    files.filter_records(out, lambda row: row["error"] is None)
+    done = {(r["id"], r["view"]) for r in files.read_records(out)}
     views = [View(ViewKind(name)) for name in config.views]
     file = files.RecordFile(out)
     try:

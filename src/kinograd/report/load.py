@@ -121,8 +121,8 @@ def _load(path: Path, name: str) -> Run:
         recipe=recipe,
         recipe_text=text,
         starts=_starts(path),
-        metrics=files.read(path / "metrics.jsonl"),
-        quarantine=files.read(path / "quarantine.jsonl"),
+        metrics=files.read_records(path / "metrics.jsonl"),
+        quarantine=files.read_records(path / "quarantine.jsonl"),
         rollout_files=dict(sorted(rollouts)),
         evaluations={f.stem: rows for f in evaluations if (rows := read_records(f))},
     )

@@ -33,7 +33,7 @@ def write_report(run_folders: Sequence[Path], out: Path) -> None:
     """
     html = render_report(run_folders)
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(out, html.encode())
+    files.atomic_text(out, html)
 
 
 def render_report(run_folders: Sequence[Path], budget: Budget | None = None) -> str:

@@ -63,7 +63,7 @@ def embed(runs: Sequence[Run], budget: Budget) -> Embedded:
         share = budget.text // (len(with_rollouts) - position)
         steps = _steps_that_fit(run, share)
         budget.text -= sum(run.rollout_files[s].stat().st_size for s in steps)
-        rows = {step: files.read(run.rollout_files[step]) for step in steps}
+        rows = {step: files.read_records(run.rollout_files[step]) for step in steps}
         out.left_out[run.name] = len(run.rollout_files) - len(steps)
         out.counts[run.name] = _counts(row for step in steps for row in rows[step])
         grouped = [{"step": step, "groups": _groups(rows[step], run.name)} for step in steps]

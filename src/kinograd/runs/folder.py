@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import io
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -45,6 +45,7 @@ __all__ = ["RunFolder", "progress"]
 _STRIP_HEIGHT = 90  # pixels; larger frames are scaled down, smaller ones kept
 _STRIP_GAP = 3  # white pixels between frames
 _STRIP_QUALITY = 75
+_BEFORE_THE_RECIPE = re.compile(r"\.lock|recipe\.yaml\..*\.partial")
 _RESERVED = ("step", "time", "nonfinite")
 _MAY_DIFFER = {
     *("run.dir", "run.keep", "data.max_failed_fraction", "eval.max_error_fraction"),
@@ -74,7 +75,7 @@ class RunFolder:
         self._lock = lock
         self._metrics = files.RecordFile(path / "metrics.jsonl")
         self._quarantine = files.RecordFile(path / "quarantine.jsonl")
-        known = files.read(path / "quarantine.jsonl")
+        known = files.read_records(path / "quarantine.jsonl")
         self._quarantined = {(row["id"], row["reason"]) for row in known}
 
     @classmethod
@@ -101,7 +102,7 @@ class RunFolder:
                 opened.enter_context(lock)
             if not resumed:
                 text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-                files.write_atomically(folder / "recipe.yaml", text.encode())
+                files.atomic_text(folder / "recipe.yaml", text)
             _note_start(folder / "env.json", describe_environment(data_hashes or {}))
             run = resolved.get("run")
             names = run.get("trackers", []) if isinstance(run, dict) else []
@@ -117,7 +118,7 @@ class RunFolder:
         """
         if taken := [name for name in _RESERVED if name in metrics]:
             raise ValueError(f"metric names {taken} are taken by the record itself")
-        plain, odd = files.finite({name: _plain(value) for name, value in metrics.items()})
+        plain, odd = files.split_nonfinite({name: _plain(value) for name, value in metrics.items()})
         record = {"step": step, "time": round(time.time(), 3), **plain}
         self._metrics.append(record | ({"nonfinite": odd} if odd else {}))
         self._trackers.log(step, plain)
@@ -145,7 +146,7 @@ class RunFolder:
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         target = self.path / "rollouts" / f"step-{step}.jsonl"
         target.parent.mkdir(exist_ok=True)
-        files.write_atomically(target, "".join(lines).encode())
+        files.atomic_text(target, "".join(lines))
 
     def strip(self, clip: Clip, view: View, frames: int = 8) -> str:
         """Keep up to ``frames`` evenly chosen frames side by side as one small JPEG.
@@ -157,11 +158,11 @@ class RunFolder:
             The file's name inside ``strips/``; equal pictures share one file.
         """
         data = _strip_jpeg(clip.frames, frames)
-        name = f"{view.name}-{hashlib.blake2b(data, digest_size=10).hexdigest()}.jpg"
+        name = f"{view.name}-{files.digest(data, 10)}.jpg"
         target = self.path / "strips" / name
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            files.write_atomically(target, data)
+            files.atomic_bytes(target, data)
         return name
 
     def quarantine(self, example_id: str, reason: str, detail: str = "") -> None:
@@ -176,7 +177,7 @@ class RunFolder:
         That is metrics, rollouts and evaluations named ``eval/step-N.jsonl``.
         """
         self._metrics.close()
-        files.keep(self._metrics.path, lambda record: record["step"] <= step)
+        files.filter_records(self._metrics.path, lambda record: record["step"] <= step)
         self._metrics = files.RecordFile(self._metrics.path)
         for path in [
             *self.path.glob("rollouts/step-*.jsonl"),
@@ -207,7 +208,7 @@ def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
         raise UsageError(f"{folder} is a file; set run.dir to a folder")
     names = {p.name for p in folder.iterdir()}
     if "recipe.yaml" not in names:
-        if names <= {".lock", ".recipe.yaml.tmp"}:  # killed before its recipe was written
+        if all(_BEFORE_THE_RECIPE.fullmatch(name) for name in names):  # killed before that
             return False
         raise UsageError(
             f"{folder} exists and is not a run folder (it has no recipe.yaml); "
@@ -283,7 +284,7 @@ def _lock(folder: Path) -> TextIO | None:
 def _note_start(path: Path, start: dict[str, Any]) -> None:
     starts = json.loads(path.read_bytes())["starts"] if path.exists() else []
     text = json.dumps({"starts": [*starts, start]}, indent=1, ensure_ascii=False)
-    files.write_atomically(path, text.encode())
+    files.atomic_text(path, text)
 
 
 def _rows(
@@ -293,7 +294,7 @@ def _rows(
     values = [math.nan] * len(group.rollouts) if advantages is None else advantages
     graded = zip(group.rollouts, group.scores, values, strict=True)
     for index, (rollout, score, advantage) in enumerate(graded):
-        numbers = files.finite({"value": score.value, "advantage": float(advantage)})[0]
+        numbers = files.split_nonfinite({"value": score.value, "advantage": float(advantage)})[0]
         yield {
             "step": step,
             "group": number,
@@ -306,7 +307,7 @@ def _rows(
             "options": list(example.options),
             "gold": example.answer,
             "text": rollout.text,
-            "parts": files.finite({k: float(v) for k, v in score.parts.items()})[0],
+            "parts": files.split_nonfinite({k: float(v) for k, v in score.parts.items()})[0],
             "unscored": score.unscored and score.unscored.value,
             "correct": score.correct,
             "detail": score.detail,

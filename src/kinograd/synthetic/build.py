@@ -15,7 +15,7 @@ import numpy as np
 
 from kinograd.config.synthetic import TheatreConfig, TheatreSplit
 from kinograd.datasets.jsonl import write_examples
-from kinograd.files import write_atomically
+from kinograd.files import atomic_text, delete_leftovers
 from kinograd.keys import generator
 from kinograd.synthetic.families import FAMILIES
 from kinograd.synthetic.mp4_writer import FPS, write_mp4
@@ -63,6 +63,7 @@ def build(
     todo = [name for name in splits if not paths[name].exists()]
     if progress is not None:
         progress(sum(splits[name].rows for name in splits if name not in todo))
+    delete_leftovers(folder / "clips")
     rows: dict[str, dict[int, Example]] = {name: {} for name in todo}
     for split, begin, examples in _render(config, folder, todo):
         rows[split].update(enumerate(examples, begin))
@@ -151,7 +152,7 @@ def _claim(config: TheatreConfig, folder: Path) -> None:
     stamp = folder / "theatre.json"
     if not stamp.exists():
         (folder / "clips").mkdir(parents=True, exist_ok=True)
-        write_atomically(stamp, text.encode())
+        atomic_text(stamp, text)
     elif stamp.read_text(encoding="utf-8") != text:
         raise UsageError(f"{folder} holds another theatre; remove it or choose another folder")
 

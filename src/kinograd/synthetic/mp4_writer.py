@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kinograd.files import atomic_path
+
 FPS = 4
 """At four frames per second a pair of frames (one temporal patch) lasts half a second:
 one step of Qwen2.5-VL's temporal position (2 tokens per second)."""
@@ -20,8 +22,10 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     """
     import av
 
-    temporary = path.with_name(f".{path.name}.tmp")
-    with av.open(str(temporary), "w", format="mp4") as container:
+    with (
+        atomic_path(path, durable=False) as partial,
+        av.open(str(partial), "w", format="mp4") as container,
+    ):
         stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height = frames.shape[2], frames.shape[1]
         stream.pix_fmt = "yuv420p"
@@ -30,4 +34,3 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    temporary.replace(path)

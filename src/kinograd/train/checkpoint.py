@@ -10,7 +10,6 @@ process killed at any moment leaves the previous checkpoint as it was.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import re
@@ -24,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from kinograd.files import sync_file, sync_folder
+from kinograd.files import digest_file, fsync_path
 from kinograd.types import KinogradError
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | int | float | bool | None
@@ -84,7 +83,7 @@ def save(
         if final.exists():  # torn or damaged: is_whole said so
             shutil.rmtree(final)
         temporary.rename(final)
-        sync_folder(folder)
+        fsync_path(folder)
     except (OSError, SafetensorError) as error:
         if not _disk_full(error):
             raise
@@ -135,24 +134,21 @@ def _seal(path: Path, step: int) -> None:
     """Sync every file to disk and describe it in the manifest, which is synced last."""
     files = sorted(f.relative_to(path).as_posix() for f in path.rglob("*") if f.is_file())
     for name in files:
-        sync_file(path / name)
+        fsync_path(path / name)
     digests = _digests(path, files)
     entries = {n: {"bytes": (path / n).stat().st_size, "blake2b": digests[n]} for n in files}
     manifest = {"version": 1, "step": step, "files": entries}
     (path / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    sync_file(path / _MANIFEST)
+    fsync_path(path / _MANIFEST)
     for inner in [d for d in path.rglob("*") if d.is_dir()]:
-        sync_folder(inner)
-    sync_folder(path)
+        fsync_path(inner)
+    fsync_path(path)
 
 
 def _digests(path: Path, names: list[str]) -> dict[str, str]:
-    def digest(name: str) -> str:
-        with (path / name).open("rb") as stream:
-            return hashlib.file_digest(stream, "blake2b").hexdigest()
-
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
-        return dict(zip(names, pool.map(digest, names), strict=True))
+        digests = pool.map(digest_file, (path / name for name in names))
+        return dict(zip(names, digests, strict=True))
 
 
 def _separate(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

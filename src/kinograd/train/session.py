@@ -111,7 +111,7 @@ class Session:
         run = self.recipe.run
         if step == total and self.failed == self.seen:
             quarantine = self.run.path / "quarantine.jsonl"
-            first = files.read(quarantine)[0]
+            first = files.read_records(quarantine)[0]
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read; "
                 f"{first['id']}: {first['detail']}; all are in {quarantine}"

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from kinograd.files import replacing
+from kinograd.files import atomic_path
 
 
 def write_arrays(file: Path, arrays: dict[str, np.ndarray], facts: Mapping[str, Any]) -> None:
@@ -22,7 +22,7 @@ def write_arrays(file: Path, arrays: dict[str, np.ndarray], facts: Mapping[str, 
         facts: what JSON can hold.
     """
     metadata = {"facts": json.dumps({**facts, "crc32": _checksum(facts, arrays)})}
-    with replacing(file) as partial:
+    with atomic_path(file, durable=False) as partial:
         save_file(arrays, partial, metadata=metadata)
 
 

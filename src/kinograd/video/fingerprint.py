@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinograd.files import digest_ends, digest_json
 from kinograd.types import Media, Span, VideoSpec
 from kinograd.video.paths import resolve
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
 
-_BLOCK = 64 << 10
-
 
 def fingerprint(file: Path) -> str:
-    """32 hex digits from a file's size, time of change, first and last 64 KiB.
+    """Return 32 hex digits from a file's size, time of change, first and last 64 KiB.
 
-    A film moved within a disk keeps its fingerprint, an edited one changes it; films of
-    many gigabytes are not read through.
+    A video moved within a disk keeps its fingerprint; an edited one changes it.
     """
-    status = os.stat(file)
-    digest = hashlib.blake2b(f"{status.st_size}:{status.st_mtime_ns}".encode(), digest_size=16)
-    with open(file, "rb") as f:
-        digest.update(f.read(_BLOCK))
-        if status.st_size > _BLOCK:
-            f.seek(max(_BLOCK, status.st_size - _BLOCK))
-            digest.update(f.read(_BLOCK))
-    return digest.hexdigest()
+    return digest_ends(file, os.stat(file).st_mtime_ns)
 
 
 def clip_key(
@@ -58,5 +47,4 @@ def clip_key(
         "resize": config.resize,
         "on_damage": config.on_damage,
     }
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+    return digest_json(parts, 20)

@@ -5,14 +5,13 @@ URLs are refused unless the recipe allows them; then each is downloaded once.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from kinograd.files import replacing
+from kinograd.files import atomic_path, digest
 from kinograd.video.faults import ClipError, ClipFault
 
 if TYPE_CHECKING:
@@ -93,13 +92,12 @@ def _download(url: str, config: VideoConfig) -> Path:
         raise ClipError(ClipFault.URL, url, why)
     if not url.lower().startswith(("http://", "https://")) or config.cache_dir is None:
         raise ClipError(ClipFault.URL, url, "only http and https URLs are fetched")
-    name = hashlib.blake2b(url.encode(), digest_size=16).hexdigest()
+    name = digest(url)
     file = Path(config.cache_dir) / "downloads" / name
     if file.exists():
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with replacing(file) as partial, open(partial, "wb") as out:
+        with atomic_path(file, durable=False) as partial, open(partial, "wb") as out:
             with urlopen(url, timeout=config.timeout_s) as reply:
                 _copy(reply, out, url, config.max_source_bytes)
     except (OSError, HTTPException, ValueError) as error:  # refused, lost, no such host

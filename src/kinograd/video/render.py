@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinograd.files import replacing
+from kinograd.files import atomic_path
 from kinograd.types import Media
 from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
@@ -38,7 +38,7 @@ def render(
     """
     import av
 
-    with replacing(Path(out)) as partial:
+    with atomic_path(Path(out)) as partial:
         with ExitStack() as stack:
             readers = {
                 path: stack.enter_context(open_reader(path, config, media_root))

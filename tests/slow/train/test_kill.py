@@ -38,9 +38,9 @@ def left_files(run: Path) -> dict[str, Any]:
     }
     found["metrics"] = [
         {k: v for k, v in row.items() if not k.startswith(TIMES)}
-        for row in files.read(run / "metrics.jsonl")
+        for row in files.read_records(run / "metrics.jsonl")
     ]
-    found["quarantine"] = files.read(run / "quarantine.jsonl")
+    found["quarantine"] = files.read_records(run / "quarantine.jsonl")
     return found
 
 

@@ -84,7 +84,9 @@ def run(theatre: Path, tmp_path: Path) -> Run:
 def told(tmp_path: Path) -> Callable[[], dict[str, tuple[str, str]]]:
     """Quarantined rows: id to reason and the detail's head."""
     file = tmp_path / "out.quarantine.jsonl"
-    return lambda: {r["id"]: (r["reason"], r["detail"].partition(":")[0]) for r in files.read(file)}
+    return lambda: {
+        r["id"]: (r["reason"], r["detail"].partition(":")[0]) for r in files.read_records(file)
+    }
 
 
 def test_a_row_gets_its_rationale_from_the_published_question(

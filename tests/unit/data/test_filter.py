@@ -118,7 +118,7 @@ def test_every_row_is_sampled_once_and_other_rules_ask_nothing(
     kept = read_examples(tmp_path / "out.jsonl")  # an untrained model is never right
     assert [e.id for e in kept] == readable
     assert {e.extra["pass_rate"] for e in kept} == {0.0}
-    (told,) = files.read(tmp_path / "out.quarantine.jsonl")
+    (told,) = files.read_records(tmp_path / "out.quarantine.jsonl")
     assert (told["id"], told["reason"]) == (rows[2].id, "clip")
     before = len(asked)
     assert main([*words, "--drop-wrong"]) == 0

@@ -176,8 +176,12 @@ def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     out = tmp_path / "rows.jsonl"
-    stays = [f"rows.jsonl.{os.getppid()}.partial", f"other.jsonl.{dead.pid}.partial", "x.partial"]
-    for name in (f"rows.jsonl.{dead.pid}.partial", *stays):
+    stays = [
+        f"rows.jsonl.{os.getppid()}.0.partial",
+        f"other.jsonl.{dead.pid}.0.partial",
+        "x.partial",
+    ]
+    for name in (f"rows.jsonl.{dead.pid}.0.partial", *stays):
         (tmp_path / name).write_text("half")
     write_examples(out, [])
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["rows.jsonl", *stays])

@@ -90,7 +90,7 @@ def test_finished_build_is_reused_and_a_broken_one_completed(tmp_path) -> None:
 
     (tmp_path / "test.jsonl").unlink()  # as if killed in the middle of the second split
     (tmp_path / "clips" / "test-000003.mp4").unlink()
-    (tmp_path / "clips" / ".test-000003.mp4.tmp").write_bytes(b"half a clip")
+    (tmp_path / "clips" / "test-000003.mp4.4194305.0.partial").write_bytes(b"half a clip")
     build(world, tmp_path)
     assert contents(tmp_path) == whole
 

@@ -76,7 +76,7 @@ def broken(example: Example) -> Example:
 
 
 def rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    found = files.read(path)
+    found = files.read_records(path)
     keyed = {(r["id"], r["view"]): r for r in found}
     assert len(keyed) == len(found)
     return keyed

@@ -196,8 +196,8 @@ def test_reinforcement_on_text_images_and_videos_at_once(
     )
     train_rl(config)
     run = Path(config.run.dir)
-    metrics = files.read(run / "metrics.jsonl")
+    metrics = files.read_records(run / "metrics.jsonl")
     assert [m["step"] for m in metrics] == [1, 2]
     assert metrics[0]["policy/log_ratio"] < 1e-4  # the sampler is the learner
-    assert {r["id"] for r in files.read(run / "rollouts" / "step-1.jsonl")} == set("01234")
-    assert files.read(run / "quarantine.jsonl") == []
+    assert {r["id"] for r in files.read_records(run / "rollouts" / "step-1.jsonl")} == set("01234")
+    assert files.read_records(run / "quarantine.jsonl") == []

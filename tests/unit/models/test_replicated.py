@@ -353,7 +353,7 @@ def test_two_steps_of_reinforcement_on_images(folder, recipe, tmp_path, monkeypa
         {"algo": {"kl": {"beta": 0.05}}},
     )
     saved = train_rl(config)
-    metrics = files.read(Path(config.run.dir) / "metrics.jsonl")
+    metrics = files.read_records(Path(config.run.dir) / "metrics.jsonl")
     assert [m["step"] for m in metrics] == [1, 2]
     assert metrics[0]["optim/grad_norm"] > 0
     assert metrics[0]["policy/log_ratio"] < 1e-4  # the sampler is the learner

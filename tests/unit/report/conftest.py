@@ -141,7 +141,7 @@ def fix_surroundings(folder: Path, day: int) -> None:
         "data": {"train.jsonl": "5f3c"},
     }
     (folder / "env.json").write_text(json.dumps({"starts": [start]}))
-    rows = files.read(folder / "metrics.jsonl")
+    rows = files.read_records(folder / "metrics.jsonl")
     rows = [row | {"time": 1_772_000_000.0 + 1.5 * row["step"]} for row in rows]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines)
@@ -240,7 +240,7 @@ def taint_run(folder: Path) -> Path:
     rl = folder / "rl"
     kept = ("view", "stop", "unscored", "id")
     for path in rl.rglob("*.jsonl"):
-        rows = [taint(r) | {k: r[k] for k in kept if k in r} for r in files.read(path)]
+        rows = [taint(r) | {k: r[k] for k in kept if k in r} for r in files.read_records(path)]
         for row in rows:
             if "loss" in row or "kl" in row:
                 row[f"{EVIL}/x"] = 1.0

@@ -92,7 +92,7 @@ def test_a_figure_not_above_the_majority_says_so(make_demo: MakeDemo, tmp_path: 
     path = folder / "sft" / "eval" / "step-40.jsonl"
     rows = [
         r | {"correct": i % 4 == 0, "value": 0.25, "unscored": None}
-        for i, r in enumerate(files.read(path))
+        for i, r in enumerate(files.read_records(path))
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     assert "not shown to beat the majority baseline" in _text(render_report([folder / "sft"]))
@@ -302,7 +302,7 @@ def test_a_strip_name_cannot_reach_other_files(
     (rl / "strips" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     (rl / "strips" / "text.jpg").write_bytes(b"secret")
     path = rl / "rollouts" / "step-120.jsonl"
-    rows = [r | {"strips": [name]} for r in files.read(path)]
+    rows = [r | {"strips": [name]} for r in files.read_records(path)]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     strips = embed(load_runs([rl]), Budget()).strips
     assert f"rl/{name}" not in strips

@@ -105,7 +105,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 def test_a_run_killed_before_its_recipe_was_written_starts_anew(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
-    (tmp_path / ".recipe.yaml.tmp").write_text("name")
+    (tmp_path / "recipe.yaml.1.0.partial").write_text("name")
     with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
         assert not run.resumed
 
@@ -137,7 +137,7 @@ def test_metrics_hold_any_scalar_and_show_what_is_not_finite(tmp_path: Path) -> 
             run.log(3, loss=[1.0])
         with pytest.raises(ValueError, match="taken by the record"):
             run.log(3, **{"nonfinite": 1.0, "time": 2})
-    first, second = files.read(tmp_path / "metrics.jsonl")
+    first, second = files.read_records(tmp_path / "metrics.jsonl")
     assert first.pop("time") > 0
     assert first == {"step": 1, "loss": 0.5, "lr": 0.25, "n": 3, "time/rollout_s": 1.5}
     assert second["loss"] is None
@@ -150,7 +150,7 @@ def test_rollouts_keep_what_was_seen_said_and_why_it_has_no_score(tmp_path: Path
         strip = run.strip(_clip(4), View())
         groups = [_group(twin=twin), _group()]
         run.rollouts(5, groups, [np.array([0.5, np.nan]), None], {("e1", "ordered"): [strip]})
-    rows = files.read(tmp_path / "rollouts" / "step-5.jsonl")
+    rows = files.read_records(tmp_path / "rollouts" / "step-5.jsonl")
 
     keys = [(r["group"], r["view"], r["rollout"], r["advantage"]) for r in rows]
     assert keys == [
@@ -218,7 +218,7 @@ def test_quarantine_names_an_example_once_across_resumes(tmp_path: Path) -> None
             run.quarantine("e1", "decode", "no video stream")
             run.quarantine("e1", "decode", "no video stream")
             run.quarantine("e1", "too_long")
-    rows = files.read(tmp_path / "quarantine.jsonl")
+    rows = files.read_records(tmp_path / "quarantine.jsonl")
     assert [(r["id"], r["reason"]) for r in rows] == [("e1", "decode"), ("e1", "too_long")]
 
 
@@ -235,7 +235,7 @@ def test_going_back_to_a_checkpoint_leaves_nothing_double(tmp_path: Path) -> Non
     with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
         run.truncate_to(3)
         run.log(4, loss=0.25)
-    assert [r["step"] for r in files.read(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert [r["step"] for r in files.read_records(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
     left = sorted(p.stem for p in (tmp_path / "rollouts").iterdir())
     assert left == ["step-1", "step-2", "step-3"]
     assert sorted(p.stem for p in (tmp_path / "eval").iterdir()) == ["benchmark", "step-3"]

@@ -161,7 +161,7 @@ def overlap(
     from kinograd.config.video import VideoConfig
     from kinograd.curate.contamination import overlap as work
     from kinograd.curate.journal import Journal, digest_of
-    from kinograd.files import write_atomically
+    from kinograd.files import atomic_text
 
     root = _absolute(media_root)
     asked = {"verb": "overlap", "format": format, "media_root": root}
@@ -190,7 +190,7 @@ def overlap(
     print(", ".join(f"{counts[by]} by {by}" for by in ("file", "clip", "question")), "shared")
     if out is not None:
         lines = (json.dumps(s.to_json(), ensure_ascii=False) + "\n" for s in found.shared)
-        write_atomically(out, "".join(lines).encode())
+        atomic_text(out, "".join(lines))
     if found.shared:
         raise typer.Exit(1)
 

@@ -77,7 +77,7 @@ def _write_gif(medium: Media, out: Path, media_root: Path) -> None:
     from PIL import Image
 
     from kinograd.config.video import VideoConfig
-    from kinograd.files import replacing
+    from kinograd.files import atomic_path
     from kinograd.types import VideoSpec
     from kinograd.video.decode import decode
 
@@ -92,7 +92,7 @@ def _write_gif(medium: Media, out: Path, media_root: Path) -> None:
     )
     clip = decode(medium, spec, VideoConfig(), media_root)
     first, *rest = (Image.fromarray(frame.transpose(1, 2, 0)) for frame in clip.frames)
-    with replacing(out) as partial:
+    with atomic_path(out) as partial:
         pause = round(1000 / clip.fps)
         first.save(partial, "GIF", save_all=True, append_images=rest, duration=pause, loop=0)
 

@@ -6,7 +6,6 @@ out for tests shows a second of what was trained on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from kinograd.config.video import VideoConfig
 from kinograd.curate.events import Event, annotated
 from kinograd.datasets.rows import Reason, Rejected
+from kinograd.files import digest_ends
 from kinograd.keys import derive_seed, generator
 from kinograd.types import (
     Black,
@@ -35,7 +35,6 @@ from kinograd.video.paths import resolve
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv"}
 )
-_BLOCK = 64 << 10
 Segments = tuple[Span | Black, ...]
 
 
@@ -166,7 +165,9 @@ def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film |
                     told = f"{path} ends at {index.truncated_at:.2f} s although it promises more"
                     return Rejected(where, Reason.CLIP, told, row.id)
             line = validate_cut(cut, maps, config.max_duration_s)
-            sources = {_content(resolve(path, media_root, config)) for path in cut.paths}
+            sources = {
+                digest_ends(resolve(path, media_root, config), size=12) for path in cut.paths
+            }
             events = annotated(row)
         except ClipError as error:
             gone = error.reason is ClipFault.MISSING
@@ -176,17 +177,6 @@ def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film |
         return Film(row, line, tuple(sorted(sources)), row.split, where, events)
 
     return open_film
-
-
-def _content(file: Path) -> str:
-    """What a copy of the file has too: length, first and last 64 KiB."""
-    size = file.stat().st_size
-    digest = hashlib.blake2b(str(size).encode(), digest_size=12)
-    with file.open("rb") as stream:
-        digest.update(stream.read(_BLOCK))
-        stream.seek(max(0, size - _BLOCK))
-        digest.update(stream.read())
-    return digest.hexdigest()
 
 
 # ----------------------------------------------------------------------- splits

@@ -22,8 +22,8 @@ from typing import Any
 from kinograd.datasets.formats import source
 from kinograd.datasets.formats.scan import json_map
 from kinograd.datasets.formats.source import BadRow, Format, Found, Placed, Written, guarded
-from kinograd.datasets.jsonl import atomic
 from kinograd.datasets.rows import Reason, Rejected, Row
+from kinograd.files import atomic_stream
 from kinograd.types import Example, Kind
 
 QUESTION = "Describe the video in detail, in the order in which things happen."
@@ -103,7 +103,7 @@ def write(path: Path, examples: Iterable[Example]) -> Written:
     """COIN's JSON; the record of an import is given back unless its events have changed."""
     left_out: list[Rejected] = []
     count = 0
-    with atomic(path) as stream:
+    with atomic_stream(path) as stream:
         stream.write('{"database": {')
         for example in examples:
             try:

@@ -16,8 +16,8 @@ from kinograd.datasets.formats import source
 from kinograd.datasets.formats.annotations import laid_out
 from kinograd.datasets.formats.scan import lines
 from kinograd.datasets.formats.source import BadRow, Format, Placed, Written, guarded
-from kinograd.datasets.jsonl import atomic
 from kinograd.datasets.rows import Reason, Rejected
+from kinograd.files import atomic_stream
 from kinograd.types import Example, Kind
 
 QUESTION = "What is being done in the video?"
@@ -74,7 +74,7 @@ def write(path: Path, examples: Iterable[Example]) -> Written:
     """The CSV of imported Kinetics rows; others have no YouTube id and time."""
     left_out: list[Rejected] = []
     count = 0
-    with atomic(path) as stream:
+    with atomic_stream(path) as stream:
         out = csv.writer(stream, lineterminator="\n")
         out.writerow(_COLUMNS)
         for example in examples:

@@ -26,9 +26,9 @@ from kinograd.datasets.jsonl import (
     example_from_json,
     example_to_json,
     parse_json,
-    whole,
 )
 from kinograd.datasets.rows import Reason, Rejected, Row
+from kinograd.files import atomic_path
 from kinograd.types import DataError, Example
 
 _ROWS = 1024  # of a row group, and read at once
@@ -113,7 +113,7 @@ def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
 
 def write(path: Path, examples: Iterable[Example]) -> Written:
     count = 0
-    with whole(path) as partial, row_writer(partial) as write_row:
+    with atomic_path(path) as partial, row_writer(partial) as write_row:
         for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
             write_row(example)
     return Written(count)

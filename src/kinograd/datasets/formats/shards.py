@@ -7,7 +7,6 @@ bytes and sha256 of each shard; readers verify them before the first row.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 from kinograd.datasets.formats import kinograd, parquet
 from kinograd.datasets.formats.source import Placed, Written
 from kinograd.datasets.jsonl import each_once, example_to_json
-from kinograd.files import sync, write_atomically
+from kinograd.files import atomic_text, digest_file, fsync_path
 from kinograd.types import DataError, Example, UsageError
 
 MANIFEST = "manifest.json"
@@ -58,7 +57,7 @@ def read_shards(path: Path) -> Iterator[Placed]:
         file = folder / shard["file"]
         if not file.is_file():
             raise DataError(f"{file}: the shard is missing; copy the whole folder again")
-        if file.stat().st_size != shard["bytes"] or _sha256(file) != shard["sha256"]:
+        if file.stat().st_size != shard["bytes"] or digest_file(file, "sha256") != shard["sha256"]:
             raise DataError(f"{file}: not the shard in {MANIFEST}; copy or write it again")
     return _by_turns([folder / s["file"] for s in manifest["shards"]])
 
@@ -93,7 +92,7 @@ def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: s
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    sync(folder.parent)
+    fsync_path(folder.parent)
     return Written(count)
 
 
@@ -108,13 +107,13 @@ def _write(temporary: Path, examples: Iterable[Example], shards: int, kind: str)
             writers[number % shards](example)
             counts[number % shards] += 1
     told = [
-        {"file": f.name, "rows": n, "bytes": f.stat().st_size, "sha256": _sha256(f)}
+        {"file": f.name, "rows": n, "bytes": f.stat().st_size, "sha256": digest_file(f, "sha256")}
         for f, n in zip(files, counts, strict=True)
     ]
     for file in files:
-        sync(file)
+        fsync_path(file)
     manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": told}
-    write_atomically(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    atomic_text(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n"))
     return sum(counts)
 
 
@@ -124,8 +123,3 @@ def _lines(file: Path) -> Iterator[Callable[[Example], object]]:
         yield lambda e: stream.write(
             json.dumps(example_to_json(e), ensure_ascii=False, allow_nan=False) + "\n"
         )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -22,13 +22,13 @@ from kinograd.datasets.formats.scan import json_rows
 from kinograd.datasets.jsonl import (
     MAX_LINE_BYTES,
     TOO_LONG,
-    atomic,
     example_from_json,
     example_to_json,
     parse_json,
 )
 from kinograd.datasets.rows import Reason, Rejected, Row
 from kinograd.datasets.seen_keys import Seen
+from kinograd.files import atomic_stream
 from kinograd.grading.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
@@ -205,7 +205,7 @@ def write_rows(path: Path, examples: Iterable[Example], form: RowFormat) -> Writ
                 reason = error.reason if isinstance(error, BadRow) else Reason.SCHEMA
                 left_out.append(Rejected(example.id, reason, str(error), example.id))
 
-    with atomic(path) as stream:
+    with atomic_stream(path) as stream:
         count = 0
         for row in rows():
             lead = ("[\n" if count == 0 else ",\n") if form.listed else ""

@@ -91,7 +91,7 @@ def run_demo(recipe: DemoRecipe) -> Path:
         "stages": {name: brief(one) for name, one in summary["stages"].items()},
         "controls": {name: brief(one) for name, one in summary["controls"].items()},
     }
-    files.write_atomically(folder / "summary.json", json.dumps(short, indent=1).encode())
+    files.atomic_text(folder / "summary.json", json.dumps(short, indent=1))
     write_report([folder], folder / "report.html")
     return folder / "report.html"
 
@@ -134,7 +134,7 @@ def spent(folder: Path, names: Sequence[str]) -> dict[str, float]:
 
 def finished_steps(folder: Path) -> list[dict[str, Any]]:
     """The metrics of a stage's steps; evaluations have rows of their own, without seconds."""
-    return [row for row in files.read(folder / "metrics.jsonl") if "time/cpu_s" in row]
+    return [row for row in files.read_records(folder / "metrics.jsonl") if "time/cpu_s" in row]
 
 
 def _parse(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed: Any) -> Any:
@@ -189,7 +189,7 @@ def evaluate(
         stage = _parse(recipe.model_copy(update={"base": shared}), name, {}, **fixed)
         assert isinstance(stage, EvalRecipe)
         (figures,) = evaluate_checkpoint(stage).values()
-        answers = [row for row in files.read(file) if row["view"] == figures["view"]]
+        answers = [row for row in files.read_records(file) if row["view"] == figures["view"]]
         terse = sum(f"<think>{TERSE}" in row["text"] for row in answers) / len(answers)
         out[label] = figures | {"terse": terse}
     return out
