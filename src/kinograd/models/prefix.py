@@ -14,17 +14,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
-from kinograd.models.decoding import Decoding, PrefixDecoding
 from kinograd.models.logprobs import PartLoss, chunk_logits, fused_loss, token_logprobs
 from kinograd.models.media import Patches
 from kinograd.models.prompt import Prompt
+
+
+class Decoding(Protocol):
+    """A running generation of g rollouts per prompt, R = N x g rows.
+
+    Attributes:
+        hidden: (R, D) hidden states that predict each row's first token.
+    """
+
+    hidden: Tensor
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append ``tokens`` (R,) and return the hidden states (R, D) that predict the next."""
+        ...
+
+    def select(self, keep: Tensor) -> None:
+        """Keep only the prompts with the indices ``keep``, each with all its rows."""
+        ...
 
 
 @dataclass
@@ -91,7 +108,7 @@ class PrefixLM(nn.Module):
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
         """Patches that went through the tower, ever: proof that pixels reach the loss."""
-        self.always_looks = False
+        self.force_vision_forward = False
         """Run the tower for prompts without media too, at weight zero: ranks that share its
         weights have to make the same calls."""
         self._adopt()
@@ -184,7 +201,7 @@ class PrefixLM(nn.Module):
             slots = slots.to(device)
             embeds = embeds.masked_scatter(slots[..., None], flat[0])
             deep = self.family.deep_features(slots, flat[1:])
-        elif self.always_looks:
+        elif self.force_vision_forward:
             embeds = embeds + 0.0 * self._blank_features().to(embeds.dtype)
         capture = PrefixCapture()
         with self.autocast():
@@ -286,6 +303,31 @@ class PrefixLM(nn.Module):
         """Logits (R, V) of the next token, by the same arithmetic as ``logprobs``."""
         hidden = hidden.to(self.dtype)
         return chunk_logits(hidden, self.head_weight.to(hidden.dtype), temperature, banned)
+
+
+class PrefixDecoding:
+    """Decoding of rows that share their prompt's keys and values, stored once."""
+
+    def __init__(self, lm: PrefixLM, prefix: Prefix, g: int, budget: int) -> None:
+        self.lm, self.prefix, self.g = lm, prefix, g
+        self.hidden = prefix.last.repeat_interleave(g, 0)
+        rows = len(self.hidden)
+
+        def buffer(x: Tensor) -> Tensor:
+            return x.new_zeros(rows, x.shape[1], budget, x.shape[3])
+
+        kv = prefix.kv
+        self.state = DecodeState(kv, [buffer(k) for k in kv.keys], [buffer(v) for v in kv.values])
+
+    def step(self, tokens: Tensor) -> Tensor:
+        following = self.prefix.next_position.repeat_interleave(self.g) + self.state.filled
+        return self.lm.decode(tokens, following, self.state)
+
+    def select(self, keep: Tensor) -> None:
+        rows = (keep[:, None] * self.g + torch.arange(self.g, device=keep.device)).flatten()
+        self.prefix = self.prefix.select(keep)
+        keys, values = ([x[rows] for x in xs] for xs in (self.state.keys, self.state.values))
+        self.state = DecodeState(self.prefix.kv, keys, values, self.state.filled)
 
 
 def backward_prefix(prefix: Prefix, leaves: Prefix) -> None:

@@ -17,20 +17,19 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from kinograd.models.decoding import Decoding
-from kinograd.models.prefix import PrefixLM
+from kinograd.models.prefix import Decoding, PrefixLM
 from kinograd.models.prompt import Prompt
 from kinograd.types import UsageError
 
 
 @dataclass(frozen=True)
-class Prompts:
+class ReplicatedPrompts:
     """Stands where ``Prefix`` stands. Nothing is shared, so nothing is left to run backward."""
 
     prompts: tuple[Prompt, ...]
     needs_backward = False
 
-    def leaves(self) -> Prompts:
+    def leaves(self) -> ReplicatedPrompts:
         return self
 
     def tensors(self) -> list[Tensor]:
@@ -67,10 +66,10 @@ class ReplicatedLM(PrefixLM):
         """The model below its head."""
         return self.model.base_model
 
-    def prefix(self, prompts: Sequence[Prompt]) -> Prompts:  # type: ignore[override]
-        return Prompts(tuple(prompts))
+    def prefix(self, prompts: Sequence[Prompt]) -> ReplicatedPrompts:  # type: ignore[override]
+        return ReplicatedPrompts(tuple(prompts))
 
-    def suffix(self, prefix: Prompts, completions: Tensor) -> Tensor:  # type: ignore[override]
+    def suffix(self, prefix: ReplicatedPrompts, completions: Tensor) -> Tensor:  # type: ignore[override]
         """Hidden states (N, g, C, D) that predict ``completions`` (N, g, C), right-padded."""
         groups = zip(prefix.prompts, completions, strict=True)
         return torch.stack([torch.stack([self._row(p, c) for c in rows]) for p, rows in groups])
@@ -94,19 +93,19 @@ class ReplicatedLM(PrefixLM):
                 **{name: value.to(self.device) for name, value in row.items()}, **options
             )
 
-    def start_decoding(self, prefix: Prompts, g: int, budget: int) -> Decoding:  # type: ignore[override]
-        return _Rows(self, prefix, g)
+    def start_decoding(self, prefix: ReplicatedPrompts, g: int, budget: int) -> Decoding:  # type: ignore[override]
+        return ReplicatedDecoding(self, prefix, g)
 
-    def prefill(self, prompt: Prompt, g: int) -> tuple[Tensor, _Run]:
+    def prefill(self, prompt: Prompt, g: int) -> tuple[Tensor, RowCache]:
         """Hidden states (g, D) after the prompt, and the state of its g rows."""
         self.patches_seen += sum(len(m.pixels) for m in prompt.media)
         self._continue_from(None)
         out = self._plain(prompt, torch.empty(0, dtype=torch.long), use_cache=True)
         out.past_key_values.batch_repeat_interleave(g)
         offset = getattr(self._base, "rope_deltas", None)
-        return out.last_hidden_state[:, -1].expand(g, -1), _Run(out.past_key_values, offset)
+        return out.last_hidden_state[:, -1].expand(g, -1), RowCache(out.past_key_values, offset)
 
-    def decode(self, tokens: Tensor, run: _Run) -> Tensor:  # type: ignore[override]
+    def decode(self, tokens: Tensor, run: RowCache) -> Tensor:  # type: ignore[override]
         """One step of one prompt's rows: hidden states (g, D) after ``tokens`` (g,)."""
         self._continue_from(run.offset)
         with self.autocast():
@@ -121,17 +120,17 @@ class ReplicatedLM(PrefixLM):
 
 
 @dataclass
-class _Run:
+class RowCache:
     """The g rows of one prompt, all equally long: transformers' cache, M-RoPE's offset."""
 
     cache: Any
     offset: Tensor | None
 
 
-class _Rows:
+class ReplicatedDecoding:
     """Decoding with each prompt's rows in a cache of their own."""
 
-    def __init__(self, lm: ReplicatedLM, prefix: Prompts, g: int) -> None:
+    def __init__(self, lm: ReplicatedLM, prefix: ReplicatedPrompts, g: int) -> None:
         self.lm, self.g = lm, g
         hidden, runs = zip(*(lm.prefill(p, g) for p in prefix.prompts), strict=True)
         self.hidden, self.runs = torch.cat(hidden), list(runs)

@@ -1,5 +1,5 @@
 """Sample with the learner's own weights: prompt once, its keys and values stored once,
-all rollouts of all groups decoded together by cascade attention (models/decoding).
+all rollouts of all groups decoded together by cascade attention (models/prefix).
 
 Shape legend: N prompts, g rollouts each, R = N x g rows.
 """
@@ -7,6 +7,7 @@ Shape legend: N prompts, g rollouts each, R = N x g rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from kinograd.config.schema import InProcess, SamplingConfig
 from kinograd.keys import derive_seed
-from kinograd.models.decoding import Decoding
 from kinograd.models.load import VideoLM
+from kinograd.models.prefix import Decoding
 from kinograd.rollout.engine import Request
 from kinograd.rollout.sampling import draw
 from kinograd.types import Group, Rollout, StopReason, UsageError
@@ -72,59 +73,86 @@ class InProcessEngine:
     def _run(
         self, requests: list[Request], sampling: SamplingConfig, key: tuple[object, ...]
     ) -> list[Group]:
-        n, g, budget = len(requests), requests[0].n, sampling.max_new_tokens
-        seeds = np.array(
-            [derive_seed(*key, r.example.id, r.view.name, i) for r in requests for i in range(g)],
-            dtype=np.uint64,
-        )
-        tokens = np.zeros((n * g, budget), np.int64)
-        logprobs = np.zeros((n * g, budget), np.float32)
-        lengths = np.full(n * g, budget)
-        ended = np.zeros(n * g, bool)
-        self._decode(requests, g, sampling, seeds, tokens, logprobs, lengths, ended)
-        tokenizer = self.model.tokenizer
-        texts = tokenizer.batch_decode(
-            [row[:length] for row, length in zip(tokens, lengths, strict=True)],
-            skip_special_tokens=True,
-        )
-        rollouts = [
-            Rollout(
-                tokens[i, : lengths[i]].copy(),
-                logprobs[i, : lengths[i]].copy(),
-                texts[i],
-                StopReason.END if ended[i] else StopReason.LENGTH,
-            )
-            for i in range(n * g)
-        ]
+        g = requests[0].n
+        rollouts = self._decode(requests, sampling, key).rollouts(self.model.tokenizer)
         return [
             Group(r.example, r.view, tuple(rollouts[i * g : (i + 1) * g]))
             for i, r in enumerate(requests)
         ]
 
-    def _decode(self, requests, g, sampling, seeds, tokens, logprobs, lengths, ended) -> None:
-        """Fill the output arrays (rows, budget) in place, one position at a time."""
-        lm, budget, end = self.model.lm, sampling.max_new_tokens, self.model.end_token
+    def _decode(
+        self, requests: list[Request], sampling: SamplingConfig, key: tuple[object, ...]
+    ) -> Rows:
+        """Sample all rollouts of ``requests``, which have equal n, position by position."""
+        lm, g, budget = self.model.lm, requests[0].n, sampling.max_new_tokens
+        names = [(r.example.id, r.view.name, i) for r in requests for i in range(g)]
+        seeds = np.array([derive_seed(*key, *name) for name in names], dtype=np.uint64)
         temperature = sampling.temperature or 1.0
         bad = bad_tokens(self.model.tokenizer, sampling.bad_words)
         banned = torch.tensor([*lm.family.banned_tokens, *bad], device=lm.device)
-        prefix = lm.prefix([r.prompt for r in requests])
-        decoding = lm.start_decoding(prefix, g, budget)
-        rows = torch.arange(len(requests) * g).view(-1, g)  # of the output arrays
+        decoding = lm.start_decoding(lm.prefix([r.prompt for r in requests]), g, budget)
+        rows = Rows.empty(len(names), budget, self.model.end_token)
+        running = torch.arange(len(names)).view(-1, g)  # indices into ``rows``, by prompt
         hidden = decoding.hidden
         for position in range(budget):
-            live = rows.flatten().numpy()
+            live = running.flatten().numpy()
             logits = lm.next_logits(hidden, temperature, banned)
-            drawn, logprob = draw(logits, sampling, seeds[live], position)
-            running = ~ended[live]
-            tokens[live[running], position] = drawn.cpu().numpy()[running]
-            logprobs[live[running], position] = logprob.float().cpu().numpy()[running]
-            newly = running & (drawn.cpu().numpy() == end)
-            ended[live[newly]] = True
-            lengths[live[newly]] = position + 1
-            if ended[live].all() or position + 1 == budget:
-                return
-            rows, drawn = _compact(decoding, rows, drawn, ended)
+            drawn, logprobs = draw(logits, sampling, seeds[live], position)
+            rows.append(live, position, drawn, logprobs)
+            if rows.ended[live].all() or position + 1 == budget:
+                break
+            running, drawn = _compact(decoding, running, drawn, rows.ended)
             hidden = decoding.step(drawn)
+        return rows
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tokens of R rollouts while they are sampled.
+
+    Attributes:
+        tokens: int64 (R, L), L the largest number of tokens.
+        logprobs: float32 (R, L), of the tokens.
+        lengths: int64 (R,), tokens that count; L while a row has not ended.
+        ended: bool (R,), rows that drew the end token.
+    """
+
+    tokens: np.ndarray
+    logprobs: np.ndarray
+    lengths: np.ndarray
+    ended: np.ndarray
+    end_token: int
+
+    @classmethod
+    def empty(cls, rows: int, budget: int, end_token: int) -> Rows:
+        """Rows without tokens, with room for ``budget`` each."""
+        tokens = np.zeros((rows, budget), np.int64)
+        logprobs = np.zeros((rows, budget), np.float32)
+        return cls(tokens, logprobs, np.full(rows, budget), np.zeros(rows, bool), end_token)
+
+    def append(self, live: np.ndarray, position: int, drawn: Tensor, logprobs: Tensor) -> None:
+        """Store the tokens that the rows ``live`` drew at ``position``, unless they ended."""
+        running = ~self.ended[live]
+        rows, tokens = live[running], drawn.cpu().numpy()[running]
+        self.tokens[rows, position] = tokens
+        self.logprobs[rows, position] = logprobs.float().cpu().numpy()[running]
+        ending = rows[tokens == self.end_token]
+        self.ended[ending] = True
+        self.lengths[ending] = position + 1
+
+    def rollouts(self, tokenizer: Any) -> list[Rollout]:
+        """One rollout per row, its text without control tokens."""
+        kept = [row[:n] for row, n in zip(self.tokens, self.lengths, strict=True)]
+        texts = tokenizer.batch_decode(kept, skip_special_tokens=True)
+        return [
+            Rollout(
+                kept[i].copy(),
+                self.logprobs[i, : self.lengths[i]].copy(),
+                texts[i],
+                StopReason.END if self.ended[i] else StopReason.LENGTH,
+            )
+            for i in range(len(kept))
+        ]
 
 
 def bad_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
@@ -149,7 +177,7 @@ def _compact(
     """Drop prompts whose rollouts have all ended, once a quarter of them have.
 
     Args:
-        rows: (N, g) rows of the output arrays that still run.
+        rows: (N, g) indices of the rows that still run.
         drawn: (N x g,) their newest tokens.
     """
     alive = ~torch.from_numpy(ended[rows.numpy()]).all(1)

@@ -65,7 +65,7 @@ def shard(lm: PrefixLM) -> None:
     layers = list(lm.family.language_model(lm.model).layers)
     if not lm.tower_frozen:
         layers += lm.family.tower(lm.model).blocks
-        lm.always_looks = True
+        lm.force_vision_forward = True
     for layer in layers:
         fully_shard(layer)
     fully_shard(lm)
