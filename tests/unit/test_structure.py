@@ -24,7 +24,7 @@ LEVELS = {
     for level, names in enumerate(
         [
             ("types", "keys"),
-            ("files", "progress"),
+            ("files", "progress", "section"),
             ("config",),
             ("endpoint", "workers"),
             ("grading",),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kinograd.config.recipe_errors import is_table
-from kinograd.config.section import Fraction, Positive, Section
+from kinograd.section import Fraction, Positive, Section
 
 Advantage = Literal["group_std", "group_mean", "leave_one_out", "batch_std"]
 Objective = Literal["clip", "sequence", "sequence_token", "cispo", "sapo"]

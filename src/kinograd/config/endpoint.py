@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kinograd.config.section import Positive, Section
+from kinograd.section import Positive, Section
 
 
 class EndpointConfig(Section):

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kinograd.config.recipe_errors import Layer, Layers, explain, is_table, suggest
 from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
-from kinograd.config.section import Section
+from kinograd.section import Section
 from kinograd.types import UsageError
 
 S = TypeVar("S", bound=Section)

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from kinograd.config.section import Positive, Section
+from kinograd.section import Positive, Section
 
 RewardMode = Literal[
     "default",

@@ -13,9 +13,9 @@ from pydantic import Field, field_validator, model_validator
 from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
-from kinograd.config.section import Fraction, Positive, Section
 from kinograd.config.synthetic import DemoControl, TheatreConfig, TinyModelConfig
 from kinograd.config.video import VideoConfig
+from kinograd.section import Fraction, Positive, Section
 
 # ---------------------------------------------------------------- model, data
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from kinograd.config.section import Fraction, Positive, Section
+from kinograd.section import Fraction, Positive, Section
 
 
 class TheatreSplit(Section):

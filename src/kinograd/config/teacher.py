@@ -9,8 +9,8 @@ from pydantic import Field
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.schema import JudgeConfig, PromptConfig
-from kinograd.config.section import Fraction, Positive, Section
 from kinograd.config.video import VideoConfig
+from kinograd.section import Fraction, Positive, Section
 
 
 class TeacherConfig(EndpointConfig):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from kinograd.config.presets import VIDEO_PRESETS
-from kinograd.config.section import Positive, Section
+from kinograd.section import Positive, Section
 from kinograd.types import VideoSpec
 
 _SPEC_KEYS = (

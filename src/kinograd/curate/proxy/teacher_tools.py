@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from kinograd.config.schema import JudgeConfig, LexicalJudge
-from kinograd.config.section import Positive, Section
 from kinograd.config.teacher import TeacherConfig
 from kinograd.config.video import VideoConfig
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.transport import Failure
+from kinograd.section import Positive, Section
 from kinograd.types import Clip, Example, Judge, JudgeRequest, Kind, Media
 
 Ask = Callable[..., Awaitable["list[str] | Failure"]]

@@ -1,4 +1,4 @@
-"""What every section of a recipe is: strict, frozen, documented by its attributes."""
+"""Base of recipe sections, below ``config`` so that an algorithm can hold its own settings."""
 
 from __future__ import annotations
 
@@ -11,4 +11,6 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
+    """A frozen table of settings that refuses unknown keys; attribute docstrings describe them."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
