@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from keyword import iskeyword
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -25,9 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    verb = next((w for w in words if not w.startswith("-")), None)
     try:
-        _app(verb)(words, prog_name="kinograd")
+        build_app([w for w in words if not w.startswith("-")])(words, prog_name="kinograd")
     except KeyboardInterrupt:
         status = INTERRUPTED
     except SystemExit as stop:  # how typer ends, also on Ctrl-C
@@ -52,8 +54,8 @@ def _in_words(error: KinogradError | OSError) -> str:
     return f"{where}{error.strerror}{hint}"
 
 
-def _app(verb: str | None) -> typer.Typer:
-    """All verbs by name, but only ``verb`` imported: help must not wait for torch."""
+def build_app(words: Sequence[str]) -> typer.Typer:
+    """Return all verbs by name, but only the chosen one imported: help must not wait for torch."""
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,  # it would complete verbs, but not what is imported later
@@ -61,16 +63,7 @@ def _app(verb: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name, line in VERBS.items():
-        if name != verb:
-            app.command(name, help=line)(_not_imported)
-            continue
-        module = importlib.import_module(f"kinograd.commands.{name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name, help=line)
-        else:
-            app.command(name, help=line)(module.run)
-    return app
+    return add_verbs(app, "kinograd.commands", VERBS, words)
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,6 +84,64 @@ def _options(
     ] = False,
 ) -> None:
     """Post-train video language models to reason."""
+
+
+# ------------------------------------------------------------------------ verbs
+
+
+def add_verbs(
+    app: typer.Typer, package: str, verbs: Mapping[str, str], words: Sequence[str]
+) -> typer.Typer:
+    """Register ``verbs`` on ``app`` and import the module of the one that ``words`` name.
+
+    A verb's module has sub-verbs as ``VERBS`` (a package of one module each) or as a typer
+    ``app``, or else a function ``run``.
+
+    Args:
+        verbs: verb to its line of help; the module is ``package.verb`` (``import_`` for import).
+        words: the command line without its options, from the verb on.
+
+    Returns:
+        ``app``.
+    """
+    chosen = next(iter(words), None)
+    for name, line in verbs.items():
+        if name != chosen:
+            app.command(name, help=line)(_not_imported)
+            continue
+        module = importlib.import_module(f"{package}.{module_name(name)}")
+        if hasattr(module, "VERBS"):
+            inner = add_verbs(_group(), module.__name__, module.VERBS, words[1:])
+            app.add_typer(inner, name=name, help=line)
+        elif hasattr(module, "app"):
+            app.add_typer(module.app, name=name, help=line)
+        else:
+            app.command(name, help=_help(module))(module.run)
+    return app
+
+
+def module_name(verb: str) -> str:
+    """Return the file name of a verb's module.
+
+    >>> module_name("import"), module_name("dark-event")
+    ('import_', 'dark_event')
+    """
+    name = verb.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
+def _group() -> typer.Typer:
+    return typer.Typer(no_args_is_help=True)
+
+
+def _help(module: ModuleType) -> str | None:
+    """Return the docstring of ``run``, then the settings that it takes as KEY=VALUE."""
+    text = inspect.getdoc(module.run)
+    if not hasattr(module, "Settings"):
+        return text
+    from kinograd.commands.settings import describe
+
+    return f"{text}\n\n{describe(module.Settings)}"
 
 
 def _not_imported() -> None:

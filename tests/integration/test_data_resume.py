@@ -58,8 +58,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_validate(world: Path, tmp_path: Path, workers: int) -> None:
-    arguments = ("validate", world / "rows.jsonl", "--media-root", world, "--decode")
-    arguments += ("video.nframes=4", "--workers", workers, "--out")
+    arguments = ("validate", world / "rows.jsonl", f"media_root={world}", "decode=true")
+    arguments += ("video.nframes=4", f"workers={workers}", "--out")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert finish(start(*arguments, whole))[0] == 1
     journal = cut / "journal.jsonl"
@@ -81,13 +81,13 @@ def test_validate(world: Path, tmp_path: Path, workers: int) -> None:
 
 
 def test_other_options_do_not_take_up_anothers_work(world: Path, tmp_path: Path) -> None:
-    arguments = ("validate", world / "rows.jsonl", "--media-root", world, "--out", tmp_path)
+    arguments = ("validate", world / "rows.jsonl", f"media_root={world}", "--out", tmp_path)
     journal = tmp_path / "journal.jsonl"
 
     def begun() -> bool:
         return journal.exists() and journal.stat().st_size > 0
 
-    kill_when(start(*arguments, "--decode"), begun)
+    kill_when(start(*arguments, "decode=true"), begun)
     status, shown = finish(start(*arguments))
     assert status == 2
     assert "journal.jsonl" in shown

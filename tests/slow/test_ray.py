@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kinograd.commands.data import app
+from kinograd.cli import build_app
 from kinograd.config.synthetic import TheatreConfig
 from kinograd.synthetic.build import build
 from kinograd.types import KinogradError
@@ -42,7 +42,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    line = ["data", *map(str, arguments)]
+    result = CliRunner().invoke(build_app(line), line)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -67,10 +68,10 @@ def test_a_failing_function_names_its_row() -> None:
 
 
 def test_validate_gives_the_same_files(world: Path, tmp_path: Path) -> None:
-    arguments = ("validate", world / "rows.jsonl", "--media-root", world, "--decode")
-    arguments += ("video.nframes=4", "--workers", 2)
+    arguments = ("validate", world / "rows.jsonl", f"media_root={world}", "decode=true")
+    arguments += ("video.nframes=4", "workers=2")
     for backend in ("local", "ray"):
-        assert run(*arguments, "--backend", backend, "--out", tmp_path / backend)[0] == 1
+        assert run(*arguments, f"backend={backend}", "--out", tmp_path / backend)[0] == 1
     for name in ("valid.jsonl", "quarantine.jsonl", "report.json"):
         assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
@@ -85,9 +86,10 @@ def test_the_cache_is_warmed(world: Path, tmp_path: Path) -> None:
         f"video: {{nframes: 4, cache_dir: {tmp_path}/cache}}\nsft: {{steps: 1}}\n"
     )
     with pytest.raises(KinogradError, match="1 clips cannot be decoded"):
-        run("cache", "warm", recipe, "--workers", 2, "--backend", "ray")
+        run("cache", "warm", recipe, "video.workers=2", "backend=ray")
     _, shown = run("cache", "stats", recipe)
     assert "23 clips" in shown
     for backend in ("ray", "local"):  # nothing is decoded twice, wherever it was decoded
-        result = CliRunner().invoke(app, ["cache", "warm", str(recipe), "--backend", backend])
+        line = ["data", "cache", "warm", str(recipe), f"backend={backend}"]
+        result = CliRunner().invoke(build_app(line), line)
         assert "23 clips cached, 0 of them new" in result.output

@@ -1,4 +1,4 @@
-"""One module per verb, with a typer ``app`` (sub-verbs) or a function ``run``.
+"""One module per verb: see ``cli.add_verbs``.
 
 A verb is listed here once it works; ``kinograd --help`` shows this table, and only the
 module of the verb that runs is imported.

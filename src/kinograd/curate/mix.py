@@ -137,7 +137,7 @@ def allocate(
         missing = next(s.path for s, has in zip(sources, given, strict=True) if not has)
         raise UsageError(f"{missing} has no weight: give one to every file or to none")
     if temperature <= 0 or (temperature != 1 and all(given)):
-        raise UsageError("--temperature is positive, and goes with files without weights")
+        raise UsageError("temperature is positive, and goes with files without weights")
     weights = np.array(
         [s.weight or n ** (1 / temperature) for s, n in zip(sources, pools, strict=True)]
     )
@@ -163,8 +163,8 @@ def allocate(
     for i, n in counts.items():
         if n > held[i] and not repeat:
             raise UsageError(
-                f"{sources[i].path} has {held[i]} rows and should give {n}: lower --rows or its "
-                "weight, give it a cap, or allow --repeat"
+                f"{sources[i].path} has {held[i]} rows and should give {n}: lower rows or its "
+                "weight, give it a cap, or set repeat=true"
             )
     return [counts[i] for i in range(len(sources))]
 
@@ -212,7 +212,7 @@ def _check_ids(sources: Sequence[Source], prefix: bool) -> None:
         for example in iter_examples(source.path):
             id = f"{source.path.stem}/{example.id}" if prefix else example.id
             if (first := seen.get(id)) is not None:
-                fix = "rename one of the files" if prefix else "--prefix tells them apart"
+                fix = "rename one of the files" if prefix else "set prefix=true to keep both"
                 hint = f"; {fix}" if first != source.path else ""
                 raise DataError(f"{source.path}: the id {id!r} is used in {first} already{hint}")
             seen[id] = source.path

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kinograd.commands.data import app
+from kinograd.cli import build_app
 from kinograd.keys import generator
 
 PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "judge_server.py"
@@ -53,7 +53,8 @@ class Shelf:
     @staticmethod
     def run(*arguments: object) -> tuple[int, str]:
         """Exit status and output of ``kinograd data`` with these arguments."""
-        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        line = ["data", *map(str, arguments)]
+        result = CliRunner().invoke(build_app(line), line)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, result.output

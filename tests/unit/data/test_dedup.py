@@ -68,7 +68,7 @@ def test_dedup_keeps_the_first(shelf: Any, films: Path, tmp_path: Path) -> None:
     ]
     shelf.write(tmp_path / "in.jsonl", rows)
     out = tmp_path / "out.jsonl"
-    shelf.run("dedup", tmp_path / "in.jsonl", out, "--media-root", films, "--workers", 2)
+    shelf.run("dedup", tmp_path / "in.jsonl", "-o", out, f"media_root={films}", "workers=2")
     assert [e.id for e in read_examples(out)] == ["a", "e", "f"]
     lines = (tmp_path / "out.quarantine.jsonl").read_text().splitlines()
     found = {r["id"]: r["detail"] for r in map(json.loads, lines)}
@@ -77,7 +77,7 @@ def test_dedup_keeps_the_first(shelf: Any, films: Path, tmp_path: Path) -> None:
     assert found["d"].startswith("the same question about the same clip")
     assert "no such file" in found["g"]
     assert not list(tmp_path.glob("*journal*"))
-    shelf.run("dedup", tmp_path / "in.jsonl", out)  # closed files: only the same cuts
+    shelf.run("dedup", tmp_path / "in.jsonl", "-o", out)  # closed files: only the same cuts
     assert [e.id for e in read_examples(out)] == ["a", "c", "e", "f", "g"]
 
 
@@ -86,5 +86,5 @@ def test_a_clip_of_three_frames_is_kept_and_compared_by_its_cut(shelf: Any, tmp_
     rows = [shelf.row(name, "short.mp4", question="What is it?") for name in "ab"]
     shelf.write(tmp_path / "rows.jsonl", rows)
     paths = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    assert shelf.run("dedup", *paths, "--media-root", tmp_path)[0] == 0
+    assert shelf.run("dedup", paths[0], "-o", paths[1], f"media_root={tmp_path}")[0] == 0
     assert [e.id for e in read_examples(paths[1])] == ["a"]

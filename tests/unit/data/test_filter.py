@@ -88,8 +88,8 @@ def words(recipe: Callable[..., Any], theatre: Path, tmp_path: Path) -> list[str
     write_examples(tmp_path / "in.jsonl", rows)
     loaded = recipe("eval", {"eval": {"batch_size": 2, "sampling": {"max_new_tokens": 4}}})
     (tmp_path / "recipe.yaml").write_text(dump_recipe(loaded))
-    where = ["--input", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl")]
-    return ["data", "filter", str(tmp_path / "recipe.yaml"), *where, "--samples", "3"]
+    where = [str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
+    return ["data", "filter", str(tmp_path / "recipe.yaml"), *where, "samples=3"]
 
 
 def test_every_row_is_sampled_once_and_other_rules_ask_nothing(
@@ -121,7 +121,7 @@ def test_every_row_is_sampled_once_and_other_rules_ask_nothing(
     (told,) = files.read_records(tmp_path / "out.quarantine.jsonl")
     assert (told["id"], told["reason"]) == (rows[2].id, "clip")
     before = len(asked)
-    assert main([*words, "--drop-wrong"]) == 0
+    assert main([*words, "drop_wrong=true"]) == 0
     assert (tmp_path / "out.jsonl").read_text() == ""
     assert len(asked) == before
 

@@ -56,7 +56,7 @@ def test_the_order_depends_on_the_seed_alone(tmp_path: Path) -> None:
 def test_a_source_repeats_only_when_it_is_used_up(tmp_path: Path) -> None:
     a, b = file(tmp_path, "a", 40), file(tmp_path, "b", 4)
     sources = [Source(a, 1.0), Source(b, 1.0)]
-    with pytest.raises(UsageError, match=r"b\.jsonl has 4 rows and should give 10.*--repeat"):
+    with pytest.raises(UsageError, match=r"b\.jsonl has 4 rows and should give 10.*repeat=true"):
         mix(sources, tmp_path / "m.jsonl", rows=20)
     assert not (tmp_path / "m.jsonl").exists()
     mix(sources, tmp_path / "m.jsonl", rows=20, repeat=True)
@@ -73,7 +73,7 @@ def test_equal_ids_are_refused_or_prefixed(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     a, b = file(tmp_path, "a", 5), file(tmp_path / "x", "a", 5, start=4)
     b = b.rename(tmp_path / "b.jsonl")
-    with pytest.raises(DataError, match=r"b\.jsonl: the id 'a-4' is used in .*--prefix"):
+    with pytest.raises(DataError, match=r"b\.jsonl: the id 'a-4' is used in .*prefix=true"):
         mix([Source(a), Source(b)], tmp_path / "m.jsonl")
     mix([Source(a), Source(b)], tmp_path / "m.jsonl", prefix=True)
     assert {"a/a-4", "b/a-4"} <= set(ids(tmp_path / "m.jsonl"))
@@ -118,7 +118,7 @@ def test_temperature_evens_out() -> None:
     assert counts(["a", "b"], held, 110, temperature=2.0) == [100, 10]
     assert counts(["a", "b"], held, 200, temperature=1e9) == [100, 100]
     assert counts(["a@100", "b"], held, 100) == [50, 50]
-    with pytest.raises(UsageError, match="--temperature"):
+    with pytest.raises(UsageError, match="temperature"):
         counts(["a=1", "b=1"], held, temperature=2.0)
     with pytest.raises(UsageError, match="b has no weight"):
         counts(["a=1", "b"], held)
@@ -154,27 +154,27 @@ def test_the_verb_prints_the_composition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b, out = file(tmp_path, "a", 30), file(tmp_path, "b", 4), tmp_path / "m.jsonl"
-    words = ["data", "mix", str(out), f"{a}=0.75", f"{b}=0.25", "--rows", "40", "--repeat"]
+    words = ["data", "mix", f"{a}=0.75", f"{b}=0.25", "-o", str(out), "rows=40", "repeat=true"]
     assert main(words) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{out}: 40 rows",
         f"   75.0%  30 of 30  {a}",
         f"   25.0%  10 of 4  {b}, 2.50 times each",
     ]
-    assert main([*words[:-1], "--temperature", "2"]) == 2
-    assert "--temperature" in capsys.readouterr().err
+    assert main([*words[:-1], "temperature=2"]) == 2
+    assert "temperature" in capsys.readouterr().err
 
 
 def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     a = file(tmp_path, "a", 3)
     before = a.read_bytes()
     for words in (
-        ["mix", str(a), str(a)],
+        ["mix", str(a), "-o", str(a)],
         ["annotate", str(a), str(a), "--teacher", "http://127.0.0.1:1/v1", "--model", "m"],
         ["proxy", "jigsaw", "--input", str(a), "--out", str(a)],
-        ["dedup", str(a), str(a)],
-        ["import", str(a), str(a)],
-        ["export", str(a), str(a)],
+        ["dedup", str(a), "-o", str(a)],
+        ["import", str(a), "-o", str(a)],
+        ["export", str(a), "-o", str(a)],
     ):
         assert main(["data", *words]) == 2, words
     assert a.read_bytes() == before

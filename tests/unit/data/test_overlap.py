@@ -45,14 +45,14 @@ def found(out: Path) -> list[tuple[int, str, int]]:
 def test_files_clips_and_questions(shelf: Any, files: Path) -> None:
     out = files / "shared.jsonl"
     arguments = ["overlap", files / "train.jsonl", files / "eval.jsonl", "--out", out]
-    status, shown = shelf.run(*arguments, "--media-root", files)
+    status, shown = shelf.run(*arguments, f"media_root={files}")
     assert status == 1
     assert found(out) == [
         *((1, "file", 1), (1, "clip", 1), (2, "file", 2), (2, "clip", 2), (3, "clip", 3)),
         (4, "question", 4),
     ]
     assert "2 by file, 3 by clip, 1 by question shared" in shown
-    assert "train.jsonl:5 not looked at: odd.mp4" in shown
+    assert "train.jsonl:5 could not be compared: odd.mp4" in shown
     assert shelf.run(*arguments)[0] == 1
     assert found(out) == [(1, "file", 1), (4, "question", 4)]
 
@@ -61,6 +61,6 @@ def test_nothing_shared(shelf: Any, files: Path) -> None:
     rows = [shelf.row("x", "3.mp4", question="New?")]
     shelf.write(files / "new.jsonl", rows)
     status, _ = shelf.run(
-        "overlap", files / "train.jsonl", files / "new.jsonl", "--media-root", files
+        "overlap", files / "train.jsonl", files / "new.jsonl", f"media_root={files}"
     )
     assert status == 0

@@ -71,7 +71,7 @@ def test_the_command_and_its_page(shelf: Any, tmp_path: Path) -> None:
     )
     page = tmp_path / "stats.html"
     status, shown = shelf.run(
-        "stats", tmp_path / "rows.jsonl", "--media-root", tmp_path, "--html", page, "video.fps=1"
+        "stats", tmp_path / "rows.jsonl", f"media_root={tmp_path}", "-o", page, "video.fps=1"
     )
     assert status == 0
     assert "1 rows: not read: json" in shown

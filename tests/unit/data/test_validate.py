@@ -89,7 +89,7 @@ def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> N
         shelf.row("long cut", media=[{"type": "video", "cut": cut}]),
     ]
     shelf.write(tmp_path / "rows.jsonl", rows)
-    status, shown = shelf.run("validate", tmp_path / "rows.jsonl", "--media-root", films)
+    status, shown = shelf.run("validate", tmp_path / "rows.jsonl", f"media_root={films}")
     assert status == 1
     folder = tmp_path / "rows.jsonl.validated"
     assert {p.name for p in folder.iterdir()} == {"valid.jsonl", "quarantine.jsonl", "report.json"}
@@ -110,9 +110,9 @@ def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> N
 
 def test_the_theatre_validates_decoded_and_in_parallel(shelf: Any, tmp_path: Path) -> None:
     build(TheatreConfig(splits={"rows": 30}, workers=1), tmp_path)
-    arguments = ["validate", tmp_path / "rows.jsonl", "--media-root", tmp_path, "video.nframes=4"]
-    assert shelf.run(*arguments, "--decode", "--out", tmp_path / "one")[0] == 0
-    assert shelf.run(*arguments, "--workers", 2, "--out", tmp_path / "two")[0] == 0
+    arguments = ["validate", tmp_path / "rows.jsonl", f"media_root={tmp_path}", "video.nframes=4"]
+    assert shelf.run(*arguments, "decode=true", "--out", tmp_path / "one")[0] == 0
+    assert shelf.run(*arguments, "workers=2", "--out", tmp_path / "two")[0] == 0
     for name in ("valid.jsonl", "quarantine.jsonl"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -125,9 +125,9 @@ def test_decoding_finds_what_opening_does_not(shelf: Any, films: Path, tmp_path:
     shelf.write(
         tmp_path / "rows.jsonl", [shelf.row("worn", media=[{"type": "video", "path": "worn.mp4"}])]
     )
-    arguments = ["validate", tmp_path / "rows.jsonl", "--media-root", films]
+    arguments = ["validate", tmp_path / "rows.jsonl", f"media_root={films}"]
     assert shelf.run(*arguments)[0] == 0
-    assert shelf.run(*arguments, "--decode", "video.nframes=4")[0] == 1
+    assert shelf.run(*arguments, "decode=true", "video.nframes=4")[0] == 1
 
 
 def test_foreign_files_and_several_at_once(shelf: Any, films: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_foreign_files_and_several_at_once(shelf: Any, films: Path, tmp_path: Pa
     (tmp_path / "foreign.json").write_text(json.dumps(records))
     shelf.write(tmp_path / "rows.jsonl", [shelf.row("a")])
     files = tmp_path / "foreign.json", tmp_path / "rows.jsonl"
-    assert shelf.run("validate", *files, "--media-root", films)[0] == 1
+    assert shelf.run("validate", *files, f"media_root={films}")[0] == 1
     folder = tmp_path / "foreign.json.validated"
     (found,) = map(json.loads, (folder / "quarantine.jsonl").read_text().splitlines())
     assert (found["where"], found["reason"]) == (f"{tmp_path}/foreign.json[1]", "options")
@@ -151,7 +151,7 @@ def test_without_a_media_root_no_file_is_opened(shelf: Any, tmp_path: Path) -> N
     shelf.write(tmp_path / "rows.jsonl", [shelf.row("a"), shelf.row("b")])
     status, shown = shelf.run("validate", tmp_path / "rows.jsonl")
     assert status == 0
-    assert "not looked at" in shown
+    assert "not checked" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``kinograd data cache`` and ``data export --render`` on files as a user has them."""
+"""``kinograd data cache`` and ``data export render=`` on files as a user has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from kinograd.commands.data import app
+from kinograd.cli import build_app
 from kinograd.types import KinogradError, UsageError
 
 
@@ -50,7 +50,8 @@ def project(clips, tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> str:
-    done = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    line = ["data", *map(str, words)]
+    done = CliRunner().invoke(build_app(line), line, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -59,7 +60,7 @@ def test_warm_then_stats_then_clear(project):
     recipe = project / "recipe.yaml"
     assert "0 clips" in run("cache", "stats", recipe)
     assert "4 clips cached, 4 of them new" in run("cache", "warm", recipe)
-    assert "4 clips cached, 0 of them new" in run("cache", "warm", recipe, "--workers", "0")
+    assert "4 clips cached, 0 of them new" in run("cache", "warm", recipe, "video.workers=0")
     assert "4 clips" in run("cache", "stats", recipe)
     assert "deleted 4 clips" in run("cache", "clear", recipe)
     assert "0 clips" in run("cache", "stats", recipe)
@@ -88,13 +89,12 @@ def test_a_recipe_without_a_cache_is_a_usage_error(project):
 
 def test_export_renders_every_video(project, clips):
     out = project / "films"
-    run("export", project / "train.jsonl", "--render", out, "--media-root", clips.root)
+    run("export", project / "train.jsonl", f"render={out}", f"media_root={clips.root}")
     assert sorted(f.name for f in out.iterdir()) == [f"q_{i}.mp4" for i in range(4)]
     assert all(f.stat().st_size > 500 for f in out.iterdir())
     few = project / "few"
-    run(
-        "export", project / "train.jsonl", "--render", few, "--media-root", clips.root, "--limit", 1
-    )
+    where = f"media_root={clips.root}"
+    run("export", project / "train.jsonl", f"render={few}", where, "limit=1")
     assert len(list(few.iterdir())) == 1
 
 
@@ -105,16 +105,16 @@ def test_rows_of_a_format_without_cuts_name_the_rendered_files(project, clips):
     twins = [rows[0] | {"id": name} for name in ("q/6", "q_6")]
     source, out = project / "cuts.jsonl", project / "out.jsonl"
     source.write_text("".join(json.dumps(r) + "\n" for r in [*rows, *twins]))
-    words = ["export", source, out, "--format", "vidbridge", "--media-root", clips.root]
+    words = ["export", source, "-o", out, "format=vidbridge", f"media_root={clips.root}"]
     with pytest.raises(KinogradError, match="missing.mp4"):
-        run(*words, "--render", clips.root / "cuts")
+        run(*words, f"render={clips.root}/cuts")
     videos = [json.loads(line)["video"] for line in out.read_text().splitlines()]
     assert videos == ["cuts/q_4.mp4", "cuts/q_6.mp4", "cuts/q_6-3.mp4"]
     assert all((clips.root / video).is_file() for video in videos)
-    with pytest.raises(UsageError, match="lies elsewhere"):
-        run(*words, "--render", project / "cuts")
+    with pytest.raises(UsageError, match="is outside"):
+        run(*words, f"render={project}/cuts")
     with pytest.raises(UsageError, match="unknown format"):
-        run("export", source, out, "--format", "x", "--render", clips.root / "cuts")
+        run("export", source, "-o", out, "format=x", f"render={clips.root}/cuts")
 
 
 def media(one: dict) -> list[dict]:

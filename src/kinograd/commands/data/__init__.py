@@ -1,24 +1,21 @@
-"""``kinograd data``: bring examples in, prove them, build, teach, mix; look after clips.
+"""``kinograd data VERB IN... -o OUT [KEY=VALUE...]``: one module per verb.
 
-One module per group of sub-verbs; each imports what it needs when it runs.
+Inputs are positional, the output is ``-o/--out``, settings are ``KEY=VALUE`` words that the
+verb's section ``Settings`` types and documents (``commands.settings``).
 """
 
-from __future__ import annotations
-
-import typer
-
-from kinograd.commands.data import bring, cache, check, proxy, select, teach
-
-app = typer.Typer(no_args_is_help=True)
-app.add_typer(cache.app, name="cache")
-app.add_typer(proxy.app, name="proxy")
-app.command("import")(bring.import_)
-app.command()(bring.export)
-app.command()(bring.unpack)
-app.command()(teach.annotate)
-app.command()(select.filter)
-app.command()(select.mix)
-app.command()(check.validate)
-app.command()(check.stats)
-app.command()(check.dedup)
-app.command()(check.overlap)
+VERBS = {
+    "import": "Read a file of any known format into canonical rows",
+    "export": "Write rows as JSONL, parquet, shards or chat messages, or their clips as mp4",
+    "unpack": "Extract published zip archives in place; list missing media",
+    "validate": "Check every row: schema, options, answer, leakage, duplicates, paths, clips",
+    "stats": "Count kinds, sources, answers and lengths; measure clips",
+    "dedup": "Remove near-duplicate rows",
+    "overlap": "Find evaluation data in training data",
+    "annotate": "Have a teacher write rationales; keep those whose answer verifies",
+    "filter": "Keep the rows that a policy can learn from",
+    "mix": "Mix files by weight",
+    "proxy": "Build proxy tasks from annotated or raw videos",
+    "cache": "Show, clear or fill the cache of decoded clips",
+}
+"""Verb to its line of help; only the module of the verb that runs is imported."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from kinograd.commands import RecipeArguments, read_recipe
+from kinograd.commands.data.clips import size_factor
+from kinograd.commands.data.results import SHOWN
+from kinograd.commands.settings import divide_settings, read_settings, split_words
+from kinograd.config.schema import RlRecipe
+from kinograd.config.video import VideoConfig
+from kinograd.curate.prefetch_cache import warm as fill
+from kinograd.datasets.load import load_examples
+from kinograd.progress import progress
+from kinograd.section import Section
 from kinograd.types import KinogradError, UsageError
-
-if TYPE_CHECKING:
-    from kinograd.config.video import VideoConfig
-    from kinograd.video.disk import DiskCache
+from kinograd.video.disk import DiskCache
+from kinograd.video.worker import open_cache
 
 app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
+
+
+class Settings(Section):
+    backend: Literal["local", "ray"] = "local"
+    """Where the decoder processes run; video.workers is their number."""
 
 
 @app.command()
@@ -36,27 +48,30 @@ def clear(recipe: RecipeArguments) -> None:
 
 @app.command()
 def warm(
-    recipe: RecipeArguments,
-    workers: Annotated[int | None, typer.Option(help="Decoder processes.")] = None,
-    backend: Annotated[str, typer.Option(help="Where they run: local or ray.")] = "local",
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE... [KEY=VALUE...]",
+            help="Recipe files and overrides; backend=ray decodes on a Ray cluster.",
+        ),
+    ],
 ) -> None:
     """Decode every clip of a recipe's data ahead of the run."""
-    from kinograd.curate.prefetch_cache import warm as fill
-    from kinograd.datasets.load import load_examples
-    from kinograd.progress import progress
-
-    resolved = read_recipe(recipe)
+    inputs, recipes, given = split_words(words)
+    own, overrides = divide_settings(Settings, given, RlRecipe)
+    settings = read_settings(Settings, own)
+    resolved = read_recipe([*recipes, *inputs, *overrides])
     _, config = _cache(resolved.video)
-    if workers is not None:
-        config = config.model_copy(update={"workers": workers})
     total_failed = 0
     for media_root, files, form in _sources(resolved):
         media = [m for e in load_examples(files, form)[0] for m in e.media]
         grid = size_factor(resolved)
         with progress(len(set(media)), "warming") as bar:
-            report = fill(config, media_root, grid, media, backend=backend, advance=bar.advance)
+            report = fill(
+                config, media_root, grid, media, backend=settings.backend, advance=bar.advance
+            )
         print(f"{', '.join(files)}: {report.clips} clips cached, {report.decoded} of them new")
-        for error in report.failed[:20]:
+        for error in report.failed[:SHOWN]:
             print(f"  {error}")
         for fault, count in report.by_fault.items():
             print(f"  {count} failed: {fault.value}")
@@ -66,8 +81,6 @@ def warm(
 
 
 def _cache(config: VideoConfig) -> tuple[DiskCache, VideoConfig]:
-    from kinograd.video.worker import open_cache
-
     found = open_cache(config)
     if found is None:
         raise UsageError("the recipe keeps no clips on disk; add video.cache_dir=FOLDER")
@@ -75,18 +88,10 @@ def _cache(config: VideoConfig) -> tuple[DiskCache, VideoConfig]:
 
 
 def _sources(recipe: Any) -> list[tuple[str, list[str], str]]:
-    """(media root, data files, their format) of training and of evaluation."""
+    """Return (media root, data files, their format) of training and of evaluation."""
     data, asked = recipe.data, recipe.eval
     groups = [
         (data.media_root, data.train, data.format),
         (asked.media_root or data.media_root, asked.data, asked.format or data.format),
     ]
     return [(root, list(files), form) for root, files, form in groups if files]
-
-
-def size_factor(recipe: Any) -> int:
-    """The patch grid of the recipe's model, from its configuration: no weights are read."""
-    from transformers import AutoConfig
-
-    vision = AutoConfig.from_pretrained(recipe.model.path).vision_config
-    return vision.patch_size * vision.spatial_merge_size

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -38,7 +38,6 @@ def common(
     workers: Annotated[int, typer.Option(min=1, help="Processes that probe.")] = 1,
     backend: Annotated[str, typer.Option(help="local or ray.")] = "local",
     render: Annotated[Path | None, typer.Option(help="Also write each clip there.")] = None,
-    render_format: Annotated[Literal["mp4", "gif"], typer.Option(help="As what.")] = "mp4",
 ) -> None:
     """The options that all tasks share."""
 
@@ -117,12 +116,12 @@ def _run(
     workers: int,
     backend: str,
     render: Path | None,
-    render_format: str,
     **teaching: Any,
 ) -> None:
-    from kinograd.commands.data.look import refuse, write_clips
-    from kinograd.commands.data.teach import show_cost
+    from kinograd.commands.data.annotate import show_cost
+    from kinograd.commands.data.results import raise_unrendered
     from kinograd.curate.proxy.produce import Plan, produce
+    from kinograd.curate.render_clips import write_clips
     from kinograd.curate.selection import apart
 
     apart(out, input)
@@ -143,7 +142,7 @@ def _run(
         raise KinogradError(f"no row could be built; {out} is empty, the reasons stand above")
     if render is not None:
         shown = [r for some in files.values() for r in some]
-        refuse(write_clips(shown, render, Path(root), render_format)[1])
+        raise_unrendered(write_clips(shown, render, Path(root))[1])
 
 
 def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
@@ -200,7 +199,7 @@ def _asking(
 
 def _write(out: Path, rows: list[Found]) -> Mapping[str, list[Any]]:
     """One file per split: ``out`` for train, ``out.SPLIT.jsonl`` for others; rows by split."""
-    from kinograd.commands.data.teach import show
+    from kinograd.commands.data.results import show
     from kinograd.curate.selection import write_outcome
     from kinograd.datasets.jsonl import write_examples
     from kinograd.datasets.rows import Rejected

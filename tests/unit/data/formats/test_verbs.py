@@ -18,27 +18,27 @@ def kinograd(*words: str | Path) -> int:
 
 def test_import_and_export(tmp_path: Path, capsys) -> None:
     source, out = published(tmp_path, "video_r1"), tmp_path / "rows.jsonl"
-    assert kinograd("import", source, out) == 0
+    assert kinograd("import", source, "-o", out) == 0
     told = capsys.readouterr()
     assert "3 rows" in told.out
     assert "rows/s" in told.err
     again = tmp_path / "again" / source.name
-    assert kinograd("export", out, again, "--format", "video_r1") == 0
+    assert kinograd("export", out, "-o", again, "format=video_r1") == 0
     assert content(again) == content(source)
-    assert kinograd("import", out, f"{tmp_path}/shards/", "--shards", "2") == 0
+    assert kinograd("import", out, "-o", f"{tmp_path}/shards/", "shards=2") == 0
     assert list(read_any(tmp_path / "shards")) == list(read_any(out))
-    assert kinograd("export", tmp_path / "shards", tmp_path / "rows.parquet") == 0
+    assert kinograd("export", tmp_path / "shards", "-o", tmp_path / "rows.parquet") == 0
     assert list(read_any(tmp_path / "rows.parquet")) == list(read_any(out))
 
 
 def test_too_many_bad_rows_are_a_failure(tmp_path: Path, capsys) -> None:
     source, out = tmp_path / "v.json", tmp_path / "rows.jsonl"
     source.write_text(json.dumps([*VIDEO_R1, VIDEO_R1[0] | {"problem_id": 9, "solution": "A"}]))
-    assert kinograd("import", source, out) == 1
+    assert kinograd("import", source, "-o", out) == 1
     assert "1 left out: answer" in capsys.readouterr().out
     (bad,) = content(tmp_path / "rows.quarantine.jsonl")
     assert (bad["where"], bad["reason"]) == (f"{source}[2]", "answer")
-    assert kinograd("import", source, out, "--max-rejected", "0.4") == 0
+    assert kinograd("import", source, "-o", out, "max_rejected=0.4") == 0
     assert len(content(out)) == 2
 
 
@@ -46,10 +46,10 @@ def test_a_source_without_rows_leaves_nothing(tmp_path: Path, capsys) -> None:
     source = tmp_path / "v.jsonl"
     for text, told in (("", "holds no rows"), ("{bad\n", f"{source}:1: not JSON")):
         source.write_text(text)
-        assert kinograd("import", source, tmp_path / "out.jsonl") == 1
+        assert kinograd("import", source, "-o", tmp_path / "out.jsonl") == 1
         assert told in capsys.readouterr().err
         assert [p.name for p in tmp_path.iterdir()] == [source.name]
-    assert kinograd("import", source, tmp_path / "out.jsonl", "--format", "video_r1") == 1
+    assert kinograd("import", source, "-o", tmp_path / "out.jsonl", "format=video_r1") == 1
     assert "no row of" in capsys.readouterr().err
 
 
@@ -58,15 +58,15 @@ def test_usage(tmp_path: Path, capsys) -> None:
     assert "video_r1" in capsys.readouterr().out
     source = published(tmp_path, "video_r1")
     assert kinograd("import", source) == 2
-    assert kinograd("import", source, tmp_path) == 2
-    assert kinograd("validate", source, "--media-root", tmp_path / "none") == 2
-    assert kinograd("dedup", source, source) == 2
+    assert kinograd("import", source, "-o", tmp_path) == 2
+    assert kinograd("validate", source, f"media_root={tmp_path}/none") == 2
+    assert kinograd("dedup", source, "-o", source) == 2
     proven = source.rename(tmp_path / "valid.jsonl")
     assert kinograd("validate", proven, "--out", tmp_path) == 2
     source = proven
     assert kinograd("export", source) == 2
-    assert kinograd("export", source, tmp_path / "x", "--format", "hub") == 2
-    assert kinograd("export", source, tmp_path / "x", "--format", "vidbridge") == 1
+    assert kinograd("export", source, "-o", tmp_path / "x", "format=hub") == 2
+    assert kinograd("export", source, "-o", tmp_path / "x", "format=vidbridge") == 1
 
 
 def test_unpack_lists_what_is_missing(tmp_path: Path, capsys) -> None:
@@ -74,8 +74,8 @@ def test_unpack_lists_what_is_missing(tmp_path: Path, capsys) -> None:
     with zipfile.ZipFile(tmp_path / "clips.zip", "w") as out:
         for name in ("clips/0.mp4", "clips/1.mp4", "clips/2.mp4"):
             out.writestr(name, b"x")
-    assert kinograd("unpack", tmp_path, "--json", data) == 1
+    assert kinograd("unpack", tmp_path, data) == 1
     assert "missing: images/3.jpg" in capsys.readouterr().out
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "3.jpg").write_bytes(b"x")
-    assert kinograd("unpack", tmp_path, "--json", data) == 0
+    assert kinograd("unpack", tmp_path, data) == 0

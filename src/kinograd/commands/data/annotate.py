@@ -12,11 +12,10 @@ from kinograd.types import KinogradError
 
 if TYPE_CHECKING:
     from kinograd.curate.journal import Journal
-    from kinograd.curate.selection import Outcome
     from kinograd.curate.teacher import Teacher
 
 
-def annotate(
+def run(
     examples: Annotated[Path, typer.Argument(help="Rows, in any format of data import.")],
     out: Annotated[Path, typer.Argument(help="JSONL file of the rows with a rationale.")],
     teacher: Annotated[str, typer.Option(metavar="URL[,URL]", help="Its base URLs.")],
@@ -41,6 +40,7 @@ def annotate(
     Replies are journalled in OUT.journal: the same command goes on after any interruption,
     and another threshold or share selects anew without asking again.
     """
+    from kinograd.commands.data.results import show
     from kinograd.config.load import load_section
     from kinograd.config.teacher import AnnotateConfig
     from kinograd.curate.annotate import annotate as work
@@ -83,14 +83,3 @@ def show_cost(teacher: Teacher, journal: Journal) -> None:
         f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
         f"{used.completion_tokens} out{cost}; replies are kept in {journal.path}"
     )
-
-
-def show(out: Path, outcome: Outcome) -> None:
-    """What was kept, and what was left out for which reason."""
-    from kinograd.curate.selection import quarantine_of
-
-    print(f"{out}: {outcome.kept} rows")
-    for reason, count in outcome.left_out.most_common():
-        print(f"  {count} left out: {reason}")
-    if outcome.left_out:
-        print(f"  each is told in {quarantine_of(out)}")

@@ -1,0 +1,107 @@
+"""``kinograd data filter``: the rows that a policy can learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import Field
+
+from kinograd.commands import read_recipe
+from kinograd.commands.data.results import show
+from kinograd.commands.settings import (
+    Out,
+    check_inputs,
+    divide_settings,
+    read_settings,
+    split_words,
+)
+from kinograd.config.data_formats import DataFormat
+from kinograd.config.schema import EvalRecipe
+from kinograd.curate.filter import Rule, filter_rows
+from kinograd.curate.journal import Journal, digest_of
+from kinograd.curate.selection import apart
+from kinograd.datasets.formats import read_any
+from kinograd.eval.sampling import sample_groups
+from kinograd.judge import build_judges
+from kinograd.models.load import load
+from kinograd.models.reader import Reader, Unreadable
+from kinograd.rewards.score import check_routing
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.runs.digests import input_digests
+from kinograd.section import Positive, Section
+from kinograd.types import Example, Group
+from kinograd.video.clip_store import ClipStore
+
+
+class Settings(Section):
+    samples: Positive = 5
+    """Answers per row."""
+    temperature: float = Field(default=1.0, ge=0.01)
+    """Sampling temperature of the answers."""
+    drop_right: bool = True
+    """Drop rows whose answers are all right."""
+    drop_wrong: bool = False
+    """Drop rows whose answers are all wrong."""
+    caption_spread: float = Field(default=0.2, ge=0)
+    """Drop captions whose scores spread less than this."""
+    spread: Literal["std", "variance"] = "std"
+    """Measure of that spread."""
+    format: DataFormat = "auto"
+    """Format of the rows."""
+
+
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE... ROWS [KEY=VALUE...]",
+            help="Recipe of kinograd eval (model, video, prompt, reward, judges, eval.sampling), "
+            "rows to filter; settings, listed above, and overrides of the recipe.",
+        ),
+    ],
+    out: Out,
+) -> None:
+    """Answer every row several times with a policy; keep the rows that it can learn from.
+
+    Answers are journalled in OUT.journal: after an interruption the same command resumes, and
+    other rules (drop_right, drop_wrong, caption_spread, spread) select from the same answers.
+    """
+    inputs, recipes, given = split_words(words)
+    check_inputs(inputs, 1, 1)
+    own, overrides = divide_settings(Settings, given, EvalRecipe)
+    settings = read_settings(Settings, own)
+    recipe: EvalRecipe = read_recipe([*recipes, *overrides], "eval")
+    (source,) = inputs
+    apart(out, source)
+    sampling = recipe.eval.sampling.model_copy(update={"temperature": settings.temperature})
+    rule = Rule(settings.drop_right, settings.drop_wrong, settings.caption_spread, settings.spread)
+    judges = build_judges(recipe.judges)
+    rows = partial(read_any, source, settings.format)
+    check_routing({r.kind for r in rows() if isinstance(r, Example)}, recipe.reward, judges)
+    model = load(recipe.model)
+    options = {
+        **recipe.model_dump(mode="json", include={"video", "prompt", "reward", "judges", "model"}),
+        "sampling": sampling.model_dump(mode="json"),
+        "samples": settings.samples,
+        "seed": recipe.run.seed,
+        "weights": input_digests([], model.path)["model"],
+    }
+    root = Path(recipe.eval.media_root or recipe.data.media_root)
+    size, key, reward = recipe.eval.batch_size, (recipe.run.seed, "filter"), recipe.reward
+    with (
+        Journal(out.with_name(f"{out.name}.journal"), digest_of([source], options)) as journal,
+        ClipStore(recipe.video, root, model.geometry.size_factor) as store,
+    ):
+        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
+        engine = InProcessEngine(model, recipe.rollout)
+
+        def sample(some: Sequence[Example]) -> Iterator[Group | Unreadable]:
+            return sample_groups(
+                engine, reader, some, settings.samples, sampling, reward, judges, key, size
+            )
+
+        show(out, filter_rows(rows, source, out, sample, rule, journal, size))
