@@ -162,9 +162,10 @@ class JudgeServer:
             fault = self.faults[draw.integers(len(self.faults))]
             self.outcomes[fault] += 1
             return await self._fail(fault, body, reader, writer)
-        await self._send(writer, "200 OK", self._completion(body, self.reply(self._known(body))))
-        self.outcomes["ok"] += 1
+        completion = self._completion(body, self.reply(self._known(body)))
+        self.outcomes["ok"] += 1  # counted before the client can look
         self.successes[request] += 1
+        await self._send(writer, "200 OK", completion)
         return True
 
     @staticmethod

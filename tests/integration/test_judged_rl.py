@@ -102,7 +102,7 @@ def test_an_outage_stops_the_run_with_a_checkpoint_and_the_same_command_goes_on(
         return real(engine, session, recipe, pairs, step)
 
     monkeypatch.setattr(rl, "roll_out", then_the_judge_dies)
-    with pytest.raises(JudgeOutage, match="goes on from its checkpoint"):
+    with pytest.raises(JudgeOutage, match="resumes from its checkpoint"):
         train_rl(cut)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-1"]
     monkeypatch.setattr(rl, "roll_out", real)

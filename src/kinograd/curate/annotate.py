@@ -21,10 +21,11 @@ from kinograd.config.schema import PromptConfig
 from kinograd.config.teacher import AnnotateConfig
 from kinograd.curate.journal import Journal
 from kinograd.curate.selection import Found, Outcome, numbered, write_outcome
-from kinograd.curate.teacher import ASKED, Teacher, image_part, teach
+from kinograd.curate.teacher import ask_rows
 from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.transport import Failure
+from kinograd.endpoint.replies import Failure
+from kinograd.endpoint.teacher import ASKED, Teacher, image_part
 from kinograd.files import digest_json
 from kinograd.grading.extract import has_format, think_span
 from kinograd.prompts import messages
@@ -73,7 +74,7 @@ def annotate(
         return _askable(numbered(read(), source), config, judges)
 
     known = [journal.done(row_key(r)) is not None for _, r in rows() if isinstance(r, Example)]
-    failures = teach(
+    failures = ask_rows(
         teacher,
         ((where, row) for where, row in rows() if isinstance(row, Example)),
         _asker(teacher, store, config),
@@ -140,7 +141,7 @@ def _asker(
         replies = await teacher.converse(chat, config.samples)
         if isinstance(replies, Failure):
             return replies
-        return {"replies": [[reply.text, reply.cut] for reply in replies]}
+        return {"replies": [[reply.text, reply.truncated] for reply in replies]}
 
     return ask_one
 

@@ -1,4 +1,4 @@
-"""Requests per minute and tokens per minute."""
+"""Rate limits: requests per minute and tokens per minute."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class RateLimiter:
     """Spaces work evenly so that its cost per minute stays within a rate.
 
     The generic cell rate algorithm (ITU-T I.371): one number, the time at which the work
-    admitted so far will be paid off. It holds no asyncio object, so one Pace outlives the
-    event loops of the training steps that share it.
+    admitted so far will be paid off. It holds no asyncio object, so one limiter outlives
+    the event loops of the training steps that share it.
 
     Args:
         per_minute: cost allowed per minute; None admits everything at once.
-        burst_s: work of so many seconds may be admitted at once after a lull.
+        burst_s: seconds' worth of work that may be admitted at once after a lull.
         clock: seconds that never run backwards.
     """
 
@@ -31,12 +31,12 @@ class Pace:
         self._paid_off = float("-inf")
 
     def reserve(self, cost: float = 1.0) -> float:
-        """Admit work of ``cost``; the caller waits the seconds returned before doing it."""
+        """Admit work of ``cost`` and return the seconds to wait before starting it."""
         now = self._clock()
         start = max(self._paid_off, now - self._burst_s)
         self._paid_off = start + cost * self._seconds_per_unit
         return max(0.0, start - now)
 
     def correct(self, difference: float) -> None:
-        """Add what finished work cost beyond its estimate (negative: it was cheaper)."""
+        """Add the cost of finished work beyond its estimate (negative: it was cheaper)."""
         self._paid_off += difference * self._seconds_per_unit

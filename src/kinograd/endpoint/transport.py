@@ -1,136 +1,97 @@
-"""One chat completion from several endpoints that may be slow, busy, broken or down.
+"""Chat completions from several endpoints that may be slow, busy, broken, hostile or down.
 
-The SDK's own retries are off: ours may go to another URL, count against the rate limits
-and stop at a deadline that covers all attempts together.
+One HTTP client (httpx) under our own retries: they may go to another URL, count against the
+rate limits and stop at a deadline that covers all attempts together. Response bodies are
+read as a stream, because their length must be bounded before they are in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
+import json
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
-
+from kinograd.endpoint.rate_limit import RateLimiter
+from kinograd.endpoint.replies import (
+    BodyError,
+    ChatCompletion,
+    Choice,
+    Failure,
+    parse_retry_after,
+    read_body,
+    read_completion,
+    unavailable,
+)
 from kinograd.keys import derive_seed
-from kinograd.types import Unscored
+from kinograd.types import Unscored, UsageError
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    import httpx
 
     from kinograd.config.endpoint import EndpointConfig
-    from kinograd.endpoint.rate_limit import Pace
 
 _RETRYABLE = frozenset({408, 409, 425, 429})  # and every 5xx
 _LONGEST_BACKOFF_S = 8.0
+_MOST_REDIRECTS = 3
+_DETAIL_CHARS = 300
 # Cautious guesses, corrected by the server's own count.
 _CHARS_PER_TOKEN = 3.0
 _TOKENS_PER_IMAGE = 400.0
+_MOST_CORRECTION = 100.0  # times the estimate: a server's absurd count must not stop the rest
+_NO_KEY = "[API key]"  # replaces the key wherever a server repeats it
+_SHORTEST_KEY_IN_TEXT = 8  # shorter "keys" are ordinary words, which replies may hold
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A well-formed answer of an endpoint; ``more`` are (text, finish) of further choices."""
+@dataclass(slots=True)
+class Usage:
+    """Counts of what an endpoint was asked and what it took; tokens as the server counts.
 
-    text: str
-    finish: str
-    logprobs: Mapping[str, float]
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    more: tuple[tuple[str, str], ...] = ()
+    ``completed`` and ``failed`` count requests, each with all its attempts; ``seconds`` is
+    the time of the completed ones' last attempts.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no completion; ``retryable`` if another attempt may succeed."""
-
-    reason: Unscored
-    detail: str
-    status: int | None = None
-    retryable: bool = True
-    retry_after_s: float = 0.0
-
-
-# ------------------------------------------------- the part of a response we read
-
-
-class _Top(BaseModel):
-    token: str
-    logprob: float
-
-
-class _Position(BaseModel):
-    top_logprobs: list[_Top] = []
-
-
-class _Logprobs(BaseModel):
-    content: list[_Position] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(BaseModel):
+    completed: int = 0
+    failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, outcome: ChatCompletion | Failure) -> None:
+        """Count one outcome."""
+        if isinstance(outcome, Failure):
+            self.failed += 1
+            return
+        self.completed += 1
+        self.prompt_tokens += outcome.prompt_tokens
+        self.completion_tokens += outcome.completion_tokens
+        self.seconds += outcome.seconds
 
 
-class _Body(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+class Account:
+    """Rate limits, key and usage of one judge or teacher, over all its event loops.
 
+    Raises:
+        UsageError: the key holds characters that no HTTP header may hold.
+    """
 
-def read_completion(body: str, seconds: float) -> Completion | Failure:
-    """A response body as a Completion; anything malformed is a failure worth a retry."""
-    try:
-        parsed = _Body.model_validate_json(body)
-    except ValidationError as error:
-        what = error.errors(include_url=False)[0]["msg"]
-        return Failure(Unscored.JUDGE_UNAVAILABLE, f"malformed response: {what}: {body[:120]!r}")
-    choice = parsed.choices[0]
-    usage = parsed.usage or _Usage()
-    positions = (choice.logprobs.content if choice.logprobs else None) or []
-    first = positions[0].top_logprobs if positions else []
-    return Completion(
-        text=choice.message.content or "",
-        finish=choice.finish_reason or "",
-        logprobs={top.token: top.logprob for top in first},
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        seconds=seconds,
-        more=tuple((c.message.content or "", c.finish_reason or "") for c in parsed.choices[1:]),
-    )
+    def __init__(self, config: EndpointConfig) -> None:
+        self.requests = RateLimiter(config.requests_per_minute)
+        self.tokens = RateLimiter(config.tokens_per_minute)
+        self.usage = Usage()
+        self._variable = config.api_key_env
 
-
-def parse_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait (``retry-after-ms``, ``retry-after``); 0 if none."""
-    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) * unit_s)
-        except ValueError:
-            pass
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            continue
-    return 0.0
-
-
-# --------------------------------------------------------------------- sending
+    @property
+    def key(self) -> str:
+        """The API key of the environment; "" if it holds none."""
+        key = os.environ.get(self._variable, "").strip()
+        if not (key.isascii() and (key.isprintable() or not key)):
+            raise UsageError(f"${self._variable} is no API key: it holds more than printable ASCII")
+        return key
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> float:
@@ -149,14 +110,19 @@ class _Endpoint:
     """One URL, avoided for a while after each failure when there is another."""
 
     url: str
-    client: AsyncOpenAI
     in_flight: int = 0
     failures: int = 0
     avoid_until: float = 0.0
+    shown: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)  # a URL may hold a password or a key
+        host = parts.netloc.rpartition("@")[2]
+        self.shown = f"{parts.scheme}://{host}{parts.path}"
 
     def note(self, failed: bool, retry_after_s: float) -> None:
         self.failures = self.failures + 1 if failed else 0
-        pause = min(0.5 * 2.0**self.failures, 30.0) if failed else 0.0
+        pause = min(0.5 * 2.0 ** min(self.failures, 6), 30.0) if failed else 0.0
         self.avoid_until = time.monotonic() + max(pause, retry_after_s)
 
 
@@ -168,35 +134,38 @@ class Transport:
     it back soon. The deadline of a request starts with its first attempt.
 
     Args:
+        account: what is shared with other event loops.
         backoff_s: wait before the second attempt; doubled for each further one.
+
+    Raises:
+        UsageError: see ``Account``.
     """
 
-    def __init__(
-        self,
-        config: EndpointConfig,
-        api_key: str,
-        requests: Pace,
-        tokens: Pace,
-        backoff_s: float,
-    ) -> None:
-        import openai
+    def __init__(self, config: EndpointConfig, account: Account, backoff_s: float) -> None:
+        import httpx
 
-        self._config = config
-        self._requests, self._tokens, self._backoff_s = requests, tokens, backoff_s
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key, base_url=config.urls[0], timeout=config.timeout_s, max_retries=0
+        self._config, self._account, self._backoff_s = config, account, backoff_s
+        self._key = account.key
+        # Packed replies are unpacked by read_body, within its bound; so no codec beyond gzip.
+        headers = {"authorization": f"Bearer {self._key or 'EMPTY'}", "accept-encoding": "gzip"}
+        self._client = httpx.AsyncClient(
+            headers=headers | {"content-type": "application/json"},
+            timeout=config.timeout_s,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            follow_redirects=False,
         )
-        self._endpoints = [
-            _Endpoint(url, self._client.with_options(base_url=url)) for url in config.urls
-        ]
+        self._endpoints = [_Endpoint(url) for url in config.urls]
         self._slots = asyncio.Semaphore(config.max_concurrency)
         self._open = asyncio.Semaphore(4 * config.max_concurrency)
 
     async def close(self) -> None:
-        await self._client.close()
+        """Close the connections."""
+        await self._client.aclose()
 
-    async def complete(self, body: dict[str, Any], only: str | None = None) -> Completion | Failure:
-        """One chat completion, tried again until success, a final refusal or the deadline.
+    async def complete(
+        self, body: dict[str, Any], only: str | None = None
+    ) -> ChatCompletion | Failure:
+        """Ask for one chat completion until success, a final refusal or the deadline.
 
         Args:
             body: the JSON of the request.
@@ -205,17 +174,20 @@ class Transport:
         estimate = estimate_tokens(body)
         async with self._open:
             outcome = await self._retry(body, only, estimate)
-        if isinstance(outcome, Completion) and outcome.prompt_tokens:
-            self._tokens.correct(outcome.prompt_tokens + outcome.completion_tokens - estimate)
+        self._account.usage.add(outcome)
+        if isinstance(outcome, ChatCompletion) and outcome.prompt_tokens:
+            tokens = outcome.prompt_tokens + outcome.completion_tokens
+            self._account.tokens.correct(min(tokens, _MOST_CORRECTION * estimate) - estimate)
         return outcome
 
     async def _retry(
         self, body: dict[str, Any], only: str | None, estimate: float
-    ) -> Completion | Failure:
+    ) -> ChatCompletion | Failure:
         deadline = float("inf")
         last = "none was made"
+        account = self._account
         for attempt in range(self._config.max_retries + 1):
-            await asyncio.sleep(max(self._requests.reserve(), self._tokens.reserve(estimate)))
+            await asyncio.sleep(max(account.requests.reserve(), account.tokens.reserve(estimate)))
             async with self._slots:
                 now = time.monotonic()
                 if attempt == 0:
@@ -224,7 +196,7 @@ class Transport:
                 if limit_s <= 0:
                     break
                 outcome = await self._attempt(self._choose(only), body, limit_s)
-            if isinstance(outcome, Completion) or not outcome.retryable:
+            if isinstance(outcome, ChatCompletion) or not outcome.retryable:
                 return outcome
             if attempt == self._config.max_retries:
                 return outcome
@@ -239,9 +211,11 @@ class Transport:
         )
 
     def _pause(self, body: dict[str, Any], attempt: int) -> float:
-        """Exponential back-off, its jitter keyed by the request: a batch comes back apart."""
-        jitter = derive_seed(body["messages"], attempt) / 2.0**63
-        return min(self._backoff_s * 2.0**attempt, _LONGEST_BACKOFF_S) * (0.75 + 0.25 * jitter)
+        # Exponential back-off; the jitter is keyed by the request, so that a batch that
+        # failed together does not come back together.
+        jitter = derive_seed(json.dumps(body["messages"]), attempt) / 2.0**63
+        pause = min(self._backoff_s * 2.0 ** min(attempt, 16), _LONGEST_BACKOFF_S)
+        return pause * (0.75 + 0.25 * jitter)
 
     def _choose(self, only: str | None) -> _Endpoint:
         now = time.monotonic()
@@ -250,7 +224,7 @@ class Transport:
 
     async def _attempt(
         self, endpoint: _Endpoint, body: dict[str, Any], limit_s: float
-    ) -> Completion | Failure:
+    ) -> ChatCompletion | Failure:
         endpoint.in_flight += 1
         try:
             outcome = await self._send(endpoint, body, limit_s)
@@ -260,32 +234,92 @@ class Transport:
         endpoint.note(failed, outcome.retry_after_s if isinstance(outcome, Failure) else 0.0)
         return outcome
 
+    # ------------------------------------------------------------------ one attempt
+
     async def _send(
         self, endpoint: _Endpoint, body: dict[str, Any], limit_s: float
-    ) -> Completion | Failure:
-        import openai
+    ) -> ChatCompletion | Failure:
+        import httpx
 
+        packed = json.dumps(body, separators=(",", ":")).encode()
         started = time.monotonic()
         try:
-            # The SDK's timeout restarts with every byte; this one bounds the whole attempt.
+            # httpx's own timeout restarts with every byte; this one bounds the whole attempt.
             async with asyncio.timeout(limit_s):
-                text = await endpoint.client.post("/chat/completions", cast_to=str, body=body)
-        except (TimeoutError, openai.APITimeoutError):
-            return Failure(
-                Unscored.JUDGE_TIMEOUT, f"{endpoint.url}: no answer within {limit_s:.3g} s"
-            )
-        except openai.APIStatusError as error:
-            status = error.status_code
-            return Failure(
-                Unscored.JUDGE_UNAVAILABLE,
-                f"{endpoint.url}: HTTP {status}: {error.message[:300]}",
-                status=status,
-                retryable=status >= 500 or status in _RETRYABLE,
-                retry_after_s=parse_retry_after(error.response.headers),
-            )
-        except openai.APIError as error:
-            return Failure(
-                Unscored.JUDGE_UNAVAILABLE,
-                f"{endpoint.url}: {error.message} {error.__cause__ or ''}".strip(),
-            )
-        return read_completion(text, time.monotonic() - started)
+                response, data = await self._post(endpoint.url, packed)
+        except (TimeoutError, httpx.TimeoutException):
+            why = f"{endpoint.shown}: no answer within {limit_s:.3g} s"
+            return Failure(Unscored.JUDGE_TIMEOUT, why)
+        except BodyError as error:
+            return unavailable(f"{endpoint.shown}: reply {error}")
+        except httpx.InvalidURL as error:
+            return unavailable(self._shown(f"{endpoint.shown}: {error}"), retryable=False)
+        except httpx.HTTPError as error:
+            why = f"{type(error).__name__} {error} {error.__cause__ or ''}"
+            return unavailable(self._shown(f"{endpoint.shown}: {why}"))
+        if len(self._key) >= _SHORTEST_KEY_IN_TEXT:  # before anything is parsed or cut off
+            data = data.replace(self._key.encode(), _NO_KEY.encode())
+        if response.status_code != 200:
+            return self._refusal(endpoint, response, data)
+        outcome = read_completion(data, time.monotonic() - started)
+        if isinstance(outcome, Failure):
+            return replace(outcome, detail=self._shown(f"{endpoint.shown}: {outcome.detail}"))
+        return self._without_key(replace(outcome, url=endpoint.shown))
+
+    async def _post(self, url: str, content: bytes) -> tuple[httpx.Response, bytes]:
+        """Send one request; redirects within the same server are followed, others are not."""
+        target = url.rstrip("/") + "/chat/completions"
+        request = self._client.build_request("POST", target, content=content)
+        redirects = 0
+        while True:
+            response = await self._client.send(request, stream=True)
+            try:
+                onward = response.next_request
+                if redirects == _MOST_REDIRECTS or not _same_server(onward, request):
+                    encoding = response.headers.get("content-encoding", "")
+                    return response, await read_body(response.aiter_raw(), encoding)
+            finally:
+                await response.aclose()
+            assert onward is not None
+            request, redirects = onward, redirects + 1
+
+    def _refusal(self, endpoint: _Endpoint, response: httpx.Response, data: bytes) -> Failure:
+        status = response.status_code
+        why = data.decode("utf-8", "replace")
+        if response.is_redirect:
+            # Whoever answers there would get the questions, the references and the key.
+            why = f"redirects to {response.headers['location']}, which is not followed"
+        return unavailable(
+            self._shown(f"{endpoint.shown}: HTTP {status}: {why}"),
+            status=status,
+            retryable=status >= 500 or status in _RETRYABLE,
+            retry_after_s=parse_retry_after(response.headers),
+        )
+
+    def _shown(self, text: str) -> str:
+        """Make an endpoint's text fit to print: without the key, control characters and length."""
+        if self._key:
+            text = text.replace(self._key, _NO_KEY)
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return text if len(text) <= _DETAIL_CHARS else text[:_DETAIL_CHARS] + " […]"
+
+    def _without_key(self, completion: ChatCompletion) -> ChatCompletion:
+        """Replace the key where a reply repeats it: replies are journalled and cached."""
+        key = self._key
+        if len(key) < _SHORTEST_KEY_IN_TEXT:
+            return completion
+
+        def clean(choice: Choice) -> Choice:
+            return replace(choice, text=choice.text.replace(key, _NO_KEY))
+
+        model = completion.model.replace(key, _NO_KEY)
+        return replace(completion, choices=tuple(map(clean, completion.choices)), model=model)
+
+
+def _same_server(onward: httpx.Request | None, request: httpx.Request) -> bool:
+    """Check that a redirect keeps the method, the scheme, the host and the port."""
+    return onward is not None and (onward.method, onward.url.scheme, onward.url.netloc) == (
+        request.method,
+        request.url.scheme,
+        request.url.netloc,
+    )

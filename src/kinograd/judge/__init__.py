@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kinograd.config.schema import LexicalJudge, OpenAIJudge
-from kinograd.judge.autodq import aggregate_dream
 from kinograd.judge.canaries import check_canaries, require_canaries
 from kinograd.judge.lexical import TokenOverlapJudge
 from kinograd.judge.model_judge import ModelJudge
-from kinograd.judge.outage import GuardedJudge, JudgeOutage
+from kinograd.judge.outage import JudgeOutage, OutageGuard
 from kinograd.types import Judge
 
 __all__ = [
-    "GuardedJudge",
     "JudgeOutage",
-    "aggregate_dream",
+    "OutageGuard",
     "build_judges",
     "check_canaries",
     "require_canaries",
@@ -23,10 +21,10 @@ __all__ = [
 
 
 def build_judges(configs: Mapping[str, OpenAIJudge | LexicalJudge]) -> dict[str, Judge]:
-    """The judges of a recipe by name; nothing is sent before the first ``judge`` call.
+    """Build the judges of a recipe, by name; nothing is sent before the first ``judge`` call.
 
-    A model's judge comes guarded: it may raise JudgeOutage, upon which the training loop
-    saves a checkpoint and stops.
+    A model's judge is wrapped in an OutageGuard, which may raise JudgeOutage: the training
+    loop then saves a checkpoint and stops.
 
     Raises:
         KinogradError: if a cache file cannot be used.
@@ -34,6 +32,6 @@ def build_judges(configs: Mapping[str, OpenAIJudge | LexicalJudge]) -> dict[str,
     return {
         name: TokenOverlapJudge(name)
         if isinstance(config, LexicalJudge)
-        else GuardedJudge(ModelJudge(name, config), config)
+        else OutageGuard(ModelJudge(name, config), config)
         for name, config in configs.items()
     }

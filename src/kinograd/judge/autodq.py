@@ -11,37 +11,40 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
-from kinograd.endpoint.transport import Failure
-from kinograd.judge.structured_client import Ask
+from kinograd.endpoint.forms import EventList, Form, LabelPerItem
+from kinograd.endpoint.replies import Failure
+from kinograd.endpoint.structured import Parsed
 from kinograd.judge.untrusted import fence, neutralise
-from kinograd.judge.verdict import EventList, LabelPerItem
 from kinograd.types import Verdict
 
 MAX_EVENTS = 10
 RELATIONS = ("entailment", "neutral", "contradiction")
 
+AskPrompt = Callable[[str, Form, Mapping[str, str]], Awaitable[Parsed[Any] | Failure]]
+"""Ask the judge: (prompt name, form of the reply, prompt values) to the reply or a Failure."""
+
 _Side = tuple[tuple[str, str], ...]  # (event, relation)
 
 
 def f1(recall: float, precision: float) -> float:
-    """Harmonic mean; 0 when both are 0."""
+    """Return the harmonic mean of recall and precision; 0 when both are 0."""
     total = recall + precision
     return 2.0 * recall * precision / total if total else 0.0
 
 
-async def extract_events(ask: Ask, description: str) -> tuple[str, ...] | Failure:
-    """At most ten atomic events of a description."""
+async def extract_events(ask: AskPrompt, description: str) -> tuple[str, ...] | Failure:
+    """Ask for the atomic events of a description, at most ten."""
     values = {"description": fence(description), "limit": str(MAX_EVENTS)}
     answer = await ask("events", EventList(MAX_EVENTS), values)
     return answer if isinstance(answer, Failure) else answer.value
 
 
-async def _relate(ask: Ask, events: Sequence[str], description: str) -> _Side | Failure:
-    """Each event with what the description says of it."""
+async def _relate(ask: AskPrompt, events: Sequence[str], description: str) -> _Side | Failure:
+    """Ask for the relation of each event to the description; the pairs keep their order."""
     if not events:
         return ()
     # One line each: an event that spans lines could number itself.
@@ -55,16 +58,16 @@ async def _relate(ask: Ask, events: Sequence[str], description: str) -> _Side | 
 
 
 async def judge_caption(
-    ask: Ask,
+    ask: AskPrompt,
     reference: str,
     candidate: str,
     reference_events: tuple[str, ...] = (),
     precision_counts: frozenset[str] = frozenset({"entailment"}),
 ) -> Verdict:
-    """Recall and precision of a candidate description; ``value`` is their F1.
+    """Judge a candidate description by recall and precision of events; ``value`` is their F1.
 
     Args:
-        ask: how to put a question to the judge.
+        ask: puts a question to the judge.
         reference: trusted description; cleaned by the caller, as ``candidate`` is.
         candidate: description to be judged, not empty.
         reference_events: the reference's events where the data carries them.
@@ -98,59 +101,5 @@ async def judge_caption(
 
 
 def _share(side: _Side, counts: frozenset[str]) -> float:
-    """Share of the events whose relation counts; 1 where there is no event."""
+    """Return the share of the events whose relation counts; 1 where there is no event."""
     return fmean(relation in counts for _, relation in side) if side else 1.0
-
-
-# ------------------------------------------------------------------ aggregation
-
-
-@dataclass(frozen=True, slots=True)
-class DreamScore:
-    """Recall and precision of a benchmark and the F1 *of those averages*.
-
-    ``by_subset`` holds the same for each subset; ``unscored`` rows entered no average.
-    """
-
-    recall: float
-    precision: float
-    f1: float
-    n: int
-    unscored: int
-    by_subset: dict[str, DreamScore]
-
-
-def aggregate_dream(rows: Iterable[tuple[str, Verdict]], per: str = "subset") -> DreamScore:
-    """DREAM-1K's aggregation of caption verdicts.
-
-    Args:
-        rows: (subset, verdict); DREAM-1K has five subsets of 200 clips.
-        per: ``subset`` averages recall and precision over subsets (the authors' script);
-            ``sample`` over rows (VLMEvalKit). Either way F1 is taken last, it is not the
-            mean of the rows' F1.
-
-    Raises:
-        ValueError: if a subset has no scored row (its mean does not exist, and the others'
-            would be another benchmark), or ``per`` is neither.
-    """
-    if per not in ("subset", "sample"):
-        raise ValueError(f"per must be 'subset' or 'sample', not {per!r}")
-    rows = list(rows)
-    subsets = sorted({subset for subset, _ in rows})
-    verdicts = {subset: [v for s, v in rows if s == subset] for subset in subsets}
-    by_subset = {subset: _mean_score(subset, own) for subset, own in verdicts.items()}
-    if per == "sample" or not rows:
-        return replace(_mean_score("the data", [v for _, v in rows]), by_subset=by_subset)
-    recall = fmean(score.recall for score in by_subset.values())
-    precision = fmean(score.precision for score in by_subset.values())
-    n = sum(score.n for score in by_subset.values())
-    return DreamScore(recall, precision, f1(recall, precision), n, len(rows) - n, by_subset)
-
-
-def _mean_score(name: str, verdicts: Sequence[Verdict]) -> DreamScore:
-    scored = [v.parts for v in verdicts if v.unscored is None]
-    if not scored:
-        raise ValueError(f"no caption of {name} was scored, so there is nothing to average")
-    recall, precision = (fmean(p[key] for p in scored) for key in ("recall", "precision"))
-    unscored = len(verdicts) - len(scored)
-    return DreamScore(recall, precision, f1(recall, precision), len(scored), unscored, {})

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kinograd.judge.lexical import TokenOverlapJudge
 from kinograd.judge.model_judge import JUDGED_KINDS, ModelJudge
-from kinograd.judge.outage import GuardedJudge
+from kinograd.judge.outage import OutageGuard
 from kinograd.types import Judge, JudgeRequest, Kind, KinogradError, UsageError, Verdict
 
 _FILE = Path(__file__).parent / "canaries.jsonl"
@@ -128,14 +128,14 @@ async def check_canaries(judge: Judge, kinds: Collection[Kind] = JUDGED_KINDS) -
     # Free answers and MixVidQA share a prompt, hence canaries.
     asked = {Kind.MIX_VID if kind is Kind.FREE_FORM else kind for kind in kinds}
     canaries = [canary for canary in load_canaries() if canary.kind in asked]
-    fresh = judge.inner.without_cache() if isinstance(judge, GuardedJudge) else judge
+    fresh = judge.inner.without_cache() if isinstance(judge, OutageGuard) else judge
     verdicts = await fresh.judge(
         [JudgeRequest(c.kind, c.question, c.reference, c.candidate) for c in canaries]
     )
     rows = tuple(zip(canaries, verdicts, strict=True))
     if not isinstance(fresh, ModelJudge):
         return CanaryReport(judge.name, rows)
-    mode, taken = fresh.asker.mode, fresh.metrics()
+    mode, taken = fresh.client.mode, fresh.metrics()
     costs = {k: taken[k] for k in ("latency_s", "prompt_tokens", "completion_tokens")}
     return CanaryReport(judge.name, rows, mode.value if mode else "", **costs)
 

@@ -6,15 +6,19 @@ What fails stays a failure with its reason; it never turns into a number.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from kinograd.config.schema import OpenAIJudge
-from kinograd.endpoint.transport import Failure
-from kinograd.judge.autodq import judge_caption
-from kinograd.judge.structured_client import Ask, Asker
+from kinograd.endpoint.forms import Form, OneLabel
+from kinograd.endpoint.replies import Failure
+from kinograd.endpoint.structured import AskForm, Parsed, Question, StructuredClient
+from kinograd.judge.autodq import AskPrompt, judge_caption
+from kinograd.judge.templates import load_template
 from kinograd.judge.untrusted import cap, fence, neutralise
-from kinograd.judge.verdict import OneLabel, expected_value
 from kinograd.types import JudgeRequest, Kind, Unscored, UsageError, Verdict
 
 _GRADES = {"0": 0.0, "1": 1.0, "2": 2.0}
@@ -46,18 +50,20 @@ class ModelJudge:
     def __init__(self, name: str, config: OpenAIJudge, backoff_s: float = 0.5) -> None:
         self.name = name
         self.config = config
-        self.asker = Asker(name, config, backoff_s)
+        self.client = StructuredClient(name, config, backoff_s)
         self._backoff_s = backoff_s
         self._judged = 0
         self._unscored: Counter[Unscored] = Counter()
 
     def without_cache(self) -> ModelJudge:
-        """The same judge with an empty memory: what the endpoint says now."""
+        """Return a copy without cache, which asks the endpoint every question again."""
         config = self.config.model_copy(update={"cache": None})
-        return ModelJudge(self.name, config, self._backoff_s)
+        copy = ModelJudge(self.name, config, self._backoff_s)
+        copy.client.served = self.client.served  # both notice when the model changes
+        return copy
 
     async def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
-        """Verdicts in the order of the requests.
+        """Judge the requests; the verdicts keep their order.
 
         Raises:
             UsageError: for a kind that is not judged, or, at the very first call, if the
@@ -70,25 +76,38 @@ class ModelJudge:
                 f"judge {self.name!r} cannot grade kind {kind.value!r}; reward.judges may route "
                 f"{', '.join(sorted(JUDGED_KINDS))}"
             )
-        async with self.asker.session() as ask:
+        async with self.client.session() as put:
+            ask = partial(self._ask, put)
             verdicts = await asyncio.gather(*(self._judge_one(ask, r) for r in requests))
         self._judged += len(verdicts)
         self._unscored.update(v.unscored for v in verdicts if v.unscored)
         return verdicts
 
     def metrics(self) -> dict[str, float]:
-        """Counts since the start of the process, by name; ``latency_s`` is a mean."""
-        stats = self.asker.stats
+        """Return counts since the start of the process, by name; ``latency_s`` is a mean."""
+        used = self.client.usage
         return {
             "judged": self._judged,
-            **{k: stats[k] for k in ("requests", "reused", "prompt_tokens", "completion_tokens")},
-            "latency_s": stats["seconds"] / max(1, stats["requests"]),
+            "requests": used.completed,
+            "reused": self.client.reused,
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "latency_s": used.seconds / max(1, used.completed),
             **{f"unscored/{reason.value}": n for reason, n in self._unscored.items()},
         }
 
     # ------------------------------------------------------------- one request
 
-    async def _judge_one(self, ask: Ask, request: JudgeRequest) -> Verdict:
+    async def _ask(
+        self, put: AskForm, prompt: str, form: Form, values: Mapping[str, str]
+    ) -> Parsed[Any] | Failure:
+        mode = self.client.mode
+        assert mode is not None, "the session agrees on a mode first"
+        template = load_template(self.config.prompts, prompt)
+        chat = template.render(reply=form.instruction(mode), **values)
+        return await put(Question(chat, template.version), form)
+
+    async def _judge_one(self, ask: AskPrompt, request: JudgeRequest) -> Verdict:
         candidate = self._untrusted(request.candidate)
         if request.kind is Kind.CAPTION:
             return await self._judge_caption(ask, request, candidate)
@@ -111,7 +130,9 @@ class ModelJudge:
             return Verdict(None, unscored=Unscored.JUDGE_UNPARSABLE, detail=detail)
         return Verdict(expected[0], {"label_mass": expected[1]}, label=answer.value)
 
-    async def _judge_caption(self, ask: Ask, request: JudgeRequest, candidate: str) -> Verdict:
+    async def _judge_caption(
+        self, ask: AskPrompt, request: JudgeRequest, candidate: str
+    ) -> Verdict:
         if not candidate:
             return Verdict(0.0, {"recall": 0.0, "precision": 0.0}, label="empty")
         counts = {"entailment"}
@@ -126,7 +147,7 @@ class ModelJudge:
         )
 
     def _description(self, text: str) -> str:
-        """A description as AutoDQ reads it; the published script lowers its case."""
+        """Clean a description for AutoDQ; the published script lowers its case."""
         text = neutralise(text)
         return text.lower() if self.config.prompts == "published" else text
 
@@ -134,3 +155,31 @@ class ModelJudge:
         # Cut coarsely first: there is no end to what a policy may write.
         limit = self.config.max_candidate_chars
         return cap(neutralise(text[: 4 * limit]), limit)
+
+
+def expected_value(
+    values: Mapping[str, float], logprobs: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """Mean of the labels' values under the judge's probabilities, and those labels' mass.
+
+    One label carries little when a judge hesitates; the mean over its first token tells 1.4
+    from 0.6 (as in G-Eval, arXiv 2303.16634). Labels are normalised among themselves, since
+    a server may report probabilities as they were before the constraint.
+
+    Args:
+        values: label to value; no label may begin like another.
+        logprobs: likeliest first tokens to log-probabilities. A token counts for the label
+            that it begins: small vocabularies spell ``True`` in pieces.
+
+    Returns:
+        None if no token begins a label.
+    """
+    mass = dict.fromkeys(values, 0.0)
+    for token, logprob in logprobs.items():
+        begun = [label for label in values if label.startswith(token.strip())]
+        if len(begun) == 1:
+            mass[begun[0]] += math.exp(logprob)
+    total = sum(mass.values())
+    if total <= 0.0:
+        return None
+    return sum(values[label] * p for label, p in mass.items()) / total, total

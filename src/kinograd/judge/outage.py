@@ -59,7 +59,7 @@ def _outcome(verdict: Verdict) -> Unscored | None:
     return verdict.unscored if verdict.unscored in OUTAGE else None
 
 
-class GuardedJudge:
+class OutageGuard:
     """A judge that waits through an outage and raises JudgeOutage when it lasts.
 
     Args:
@@ -109,8 +109,8 @@ class GuardedJudge:
             f"{self.window.rate_with(verdicts):.0%} of the latest verdicts failed ({reasons}), "
             f"more than max_failure_rate={self._config.max_failure_rate:g}, and waiting "
             f"{sum(self._config.pauses_s):g} s did not help. Last failure: {last}. "
-            "Mend the judge ('kinograd judge check' tells what is wrong), then give the same "
-            "command again: the run goes on from its checkpoint"
+            "Fix the judge ('kinograd judge check' says what is wrong), then give the same "
+            "command again: the run resumes from its checkpoint"
         )
 
     def metrics(self) -> dict[str, float]:

@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "prompts"
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _SECTION = re.compile(r"^# (system|user)\n", re.MULTILINE)
 
-Message = Mapping[str, str]
+ChatMessage = Mapping[str, str]
 """One chat message: ``role`` and ``content``."""
 
 
@@ -27,8 +27,8 @@ class Template:
     version: str
     sections: tuple[tuple[str, str], ...]
 
-    def render(self, **values: str) -> tuple[Message, ...]:
-        """Chat messages; values for which the prompt has no placeholder are not used.
+    def render(self, **values: str) -> tuple[ChatMessage, ...]:
+        """Fill the prompt and return its chat messages; further values are not used.
 
         Raises:
             KeyError: if the prompt has a placeholder without a value.
@@ -40,7 +40,7 @@ class Template:
 
 
 def parse_template(name: str, source: str) -> Template:
-    """A Template from the text of a file: ``version: N``, then ``# system`` and ``# user``.
+    """Parse a template: ``version: N``, then the sections ``# system`` (optional) and ``# user``.
 
     Raises:
         ValueError: if the file has another form.
@@ -57,6 +57,6 @@ def parse_template(name: str, source: str) -> Template:
 
 @lru_cache
 def load_template(prompt_set: str, name: str) -> Template:
-    """The prompt ``name`` of the set ``default`` or ``published``."""
+    """Load the prompt ``name`` of the set ``default`` or ``published``."""
     path = _FOLDER / prompt_set / f"{name}.md"
     return parse_template(f"{prompt_set}/{name}", path.read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from kinograd import files
 from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
 from kinograd.datasets.load import load_examples
 from kinograd.eval.runner import evaluate
-from kinograd.judge import GuardedJudge, build_judges, require_canaries
+from kinograd.judge import OutageGuard, build_judges, require_canaries
 from kinograd.keys import derive_seed
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
@@ -151,7 +151,7 @@ class Session:
 
     def judge_metrics(self) -> dict[str, float]:
         """What every model judge has done since the process started."""
-        guarded = [j for j in self.judges.values() if isinstance(j, GuardedJudge)]
+        guarded = [j for j in self.judges.values() if isinstance(j, OutageGuard)]
         return {name: value for j in guarded for name, value in j.metrics().items()}
 
     def save(self, step: int) -> Path:

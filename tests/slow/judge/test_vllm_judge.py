@@ -85,7 +85,7 @@ def test_a_constrained_choice_always_yields_a_legal_verdict(judge: Any) -> None:
     tiny = judge()
     asked = requests(Kind.DARK_EVENT, Kind.MIX_VID, Kind.FREE_FORM)
     verdicts = asyncio.run(tiny.judge(asked))
-    assert tiny.asker.mode == "choice"
+    assert tiny.client.mode == "choice"
     for request, verdict in zip(asked, verdicts, strict=True):
         legal = (0.0, 1.0, 2.0) if request.kind is Kind.DARK_EVENT else (0.0, 1.0)
         assert verdict.value in legal, verdict

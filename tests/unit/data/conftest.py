@@ -1,11 +1,8 @@
-"""A teacher that is a real HTTP server, rows and films on disk, and the verbs of ``data``."""
+"""Rows and films on disk, and the verbs of ``data``."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +12,6 @@ from typer.testing import CliRunner
 
 from kinograd.cli import build_app
 from kinograd.keys import generator
-
-PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "judge_server.py"
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Any]]:
-    """``serve(reply, **options)`` starts a ``JudgeServer`` for the length of a test."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    spec = importlib.util.spec_from_file_location("judge_server", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with ExitStack() as stack:
-        yield lambda *args, **kwargs: stack.enter_context(module.JudgeServer(*args, **kwargs))
 
 
 class Shelf:

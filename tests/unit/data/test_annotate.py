@@ -17,9 +17,9 @@ from kinograd.config.teacher import AnnotateConfig
 from kinograd.curate.annotate import annotate, asked_of, choose
 from kinograd.curate.journal import Journal, digest_of
 from kinograd.curate.selection import Outcome
-from kinograd.curate.teacher import Teacher
 from kinograd.datasets.jsonl import read_examples
 from kinograd.datasets.rows import Reason, Rejected
+from kinograd.endpoint.teacher import Teacher
 from kinograd.judge import build_judges
 from kinograd.rewards.rubric import grade_text
 from kinograd.types import (

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from kinograd.judge.autodq import aggregate_dream
-from kinograd.types import JudgeRequest, Kind, Unscored, Verdict
+from kinograd.types import JudgeRequest, Kind, Unscored
 
 Build = Callable[..., Any]
 REFERENCE = "A man opens the door. He sits down. He reads a letter."
@@ -125,39 +124,3 @@ def test_the_published_prompts_read_lower_case(serve: Build, model_judge: Build)
     messages = str([b["messages"] for b in server.bodies[1:]])
     assert "he sings." in messages
     assert "HE SINGS" not in messages
-
-
-# ------------------------------------------------------------------ DREAM-1K
-
-
-def verdict(recall: float, precision: float) -> Verdict:
-    return Verdict(0.0, {"recall": recall, "precision": precision})
-
-
-def test_f1_is_taken_of_averaged_recall_and_precision() -> None:
-    """By hand: subset means (0.5, 0.25) and (0, 1), so R = 0.25, P = 0.625 and F1 = 5/14."""
-    rows = [
-        ("live", verdict(1.0, 0.5)),
-        ("live", verdict(0.0, 0.0)),
-        ("live", Verdict(None, unscored=Unscored.JUDGE_TIMEOUT)),
-        ("stock", verdict(0.0, 1.0)),
-    ]
-    score = aggregate_dream(rows)
-    assert (score.recall, score.precision, score.f1) == (0.25, 0.625, pytest.approx(5 / 14))
-    assert (score.n, score.unscored) == (3, 1)
-    assert (score.by_subset["live"].n, score.by_subset["live"].unscored) == (2, 1)
-    assert score.by_subset["live"].f1 == pytest.approx(1 / 3)
-    by_sample = aggregate_dream(rows, per="sample")
-    assert (by_sample.recall, by_sample.precision) == (pytest.approx(1 / 3), 0.5)
-    assert by_sample.f1 == pytest.approx(0.4)
-
-
-def test_nothing_scored_is_an_error_rather_than_a_zero() -> None:
-    with pytest.raises(ValueError, match="no caption of live was scored"):
-        aggregate_dream(
-            [("live", Verdict(None, unscored=Unscored.JUDGE_TIMEOUT)), ("stock", verdict(1, 1))]
-        )
-    with pytest.raises(ValueError, match="nothing to average"):
-        aggregate_dream([])
-    with pytest.raises(ValueError, match="subset"):
-        aggregate_dream([("live", verdict(1.0, 1.0))], per="clip")

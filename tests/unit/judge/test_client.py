@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from kinograd.config.schema import OpenAIJudge
-from kinograd.endpoint.rate_limit import Pace
-from kinograd.endpoint.transport import Completion, Failure, Transport, parse_retry_after
+from kinograd.endpoint.rate_limit import RateLimiter
+from kinograd.endpoint.replies import ChatCompletion, Failure, parse_retry_after
+from kinograd.endpoint.transport import Account, Transport
 from kinograd.judge.model_judge import ModelJudge
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored, UsageError, Verdict
 
@@ -56,7 +57,7 @@ def test_faults_at_thirty_percent_lose_no_verdict(serve: Build, model_judge: Bui
     assert all(v.value == i % 3 for i, v in enumerate(verdicts) if v.unscored is None)
     assert len(set(server.outcomes) - {"ok"}) == 9, server.outcomes
     # One probe and n verdicts; what came of other requests was no verdict.
-    assert judge.asker.stats["requests"] <= 1 + n + server.outcomes["drivel"]
+    assert judge.client.usage.completed <= 1 + n + server.outcomes["drivel"]
 
 
 def test_success_is_not_repeated_and_concurrency_stays_below_its_bound(
@@ -130,7 +131,7 @@ def test_retry_after_is_waited_for(serve: Build, model_judge: Build) -> None:
 def test_a_wait_beyond_the_deadline_is_not_begun(serve: Build) -> None:
     server = serve(fault_rate=1.0, faults=("429",))
     server.retry_after_ms = 3_600_000
-    outcome = complete(OpenAIJudge(urls=[server.url], model="m"), Pace(None))
+    outcome = complete(OpenAIJudge(urls=[server.url], model="m"))
     assert isinstance(outcome, Failure)
     assert outcome.reason is Unscored.JUDGE_TIMEOUT
     assert "HTTP 429" in outcome.detail
@@ -199,11 +200,13 @@ def test_a_refusal_is_not_repeated(serve: Build, model_judge: Build) -> None:
     assert server.outcomes["refused"] == 1
 
 
-def complete(config: OpenAIJudge, tokens: Pace) -> Completion | Failure:
+def complete(config: OpenAIJudge, tokens: RateLimiter | None = None) -> ChatCompletion | Failure:
     """One request of 300 characters and at most 50 reply tokens, straight through a Transport."""
 
-    async def run() -> Completion | Failure:
-        transport = Transport(config, "key", Pace(None), tokens, backoff_s=0.0)
+    async def run() -> ChatCompletion | Failure:
+        account = Account(config)
+        account.tokens = tokens or account.tokens
+        transport = Transport(config, account, backoff_s=0.0)
         message = {"role": "user", "content": "x" * 300}
         try:
             return await transport.complete({"messages": [message], "max_tokens": 50})
@@ -216,7 +219,7 @@ def complete(config: OpenAIJudge, tokens: Pace) -> Completion | Failure:
 def test_one_attempt_may_not_outlast_the_deadline(serve: Build) -> None:
     server = serve(fault_rate=1.0, faults=("hang",))
     config = OpenAIJudge(urls=[server.url], model="m", timeout_s=600.0, deadline_s=0.3)
-    outcome = complete(config, Pace(None))  # or pytest's own limit ends the test
+    outcome = complete(config)  # or pytest's own limit ends the test
     assert isinstance(outcome, Failure)
     assert outcome.reason is Unscored.JUDGE_TIMEOUT
 
@@ -230,7 +233,7 @@ def test_requests_per_minute_are_kept(serve: Build, model_judge: Build) -> None:
 
 
 def test_tokens_per_minute_count_attempts_and_are_corrected_by_usage(serve: Build) -> None:
-    class Ledger(Pace):
+    class Ledger(RateLimiter):
         spent = 0.0
         attempts = 0
 
@@ -245,7 +248,7 @@ def test_tokens_per_minute_count_attempts_and_are_corrected_by_usage(serve: Buil
     server, ledger = serve(), Ledger(None)
     config = OpenAIJudge(urls=[server.url], model="m", max_retries=2)
 
-    assert isinstance(complete(config, ledger), Completion)
+    assert isinstance(complete(config, ledger), ChatCompletion)
     assert (ledger.attempts, ledger.spent) == (1, 101.0)  # what the server says it was
     server.fault_rate, server.faults = 1.0, ("503",)
     assert isinstance(complete(config, ledger), Failure)
@@ -276,7 +279,7 @@ def test_auto_finds_the_strongest_constraint_that_is_honoured(
             judge = model_judge(server, verdict="auto")
             (verdict,) = ask(judge, [dark("anything")])
             expected = next((m for m in ("choice", "regex", "json_schema") if m in honours), "text")
-            assert (judge.asker.mode, verdict.value) == (expected, 0.0)
+            assert (judge.client.mode, verdict.value) == (expected, 0.0)
 
 
 def test_one_strange_reply_does_not_condemn_an_endpoint(serve: Build, model_judge: Build) -> None:
@@ -288,7 +291,7 @@ def test_one_strange_reply_does_not_condemn_an_endpoint(serve: Build, model_judg
 
     judge = model_judge(serve(reply), verdict="auto")
     assert ask(judge, [dark("anything")])[0].value == 0.0
-    assert judge.asker.mode == "choice"
+    assert judge.client.mode == "choice"
 
 
 def test_what_the_budget_cut_off_is_no_verdict(serve: Build, model_judge: Build) -> None:

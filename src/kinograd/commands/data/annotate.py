@@ -12,7 +12,7 @@ from kinograd.types import KinogradError
 
 if TYPE_CHECKING:
     from kinograd.curate.journal import Journal
-    from kinograd.curate.teacher import Teacher
+    from kinograd.endpoint.teacher import Teacher
 
 
 def run(
@@ -47,8 +47,8 @@ def run(
     from kinograd.curate.annotate import asked_of
     from kinograd.curate.journal import Journal, digest_of
     from kinograd.curate.selection import apart
-    from kinograd.curate.teacher import Teacher
     from kinograd.datasets.formats import read_any
+    from kinograd.endpoint.teacher import Teacher
     from kinograd.judge import build_judges
     from kinograd.video.clip_store import ClipStore
 
@@ -80,6 +80,6 @@ def show_cost(teacher: Teacher, journal: Journal) -> None:
     used = teacher.usage
     cost = f", cost {teacher.cost:.4g}" if teacher.cost else ""
     print(
-        f"asked {used.requests} times: {used.prompt_tokens} tokens in, "
+        f"asked {used.completed + used.failed} times: {used.prompt_tokens} tokens in, "
         f"{used.completion_tokens} out{cost}; replies are kept in {journal.path}"
     )

@@ -171,7 +171,7 @@ def _asking(
     from kinograd.curate.journal import Journal, digest_of
     from kinograd.curate.proxy.produce import Asking
     from kinograd.curate.proxy.teacher_tools import AskingConfig, Crew
-    from kinograd.curate.teacher import ASKED, Teacher
+    from kinograd.endpoint.teacher import ASKED, Teacher
     from kinograd.judge import build_judges
     from kinograd.video.clip_store import ClipStore
 

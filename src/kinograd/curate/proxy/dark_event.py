@@ -14,7 +14,7 @@ from kinograd.curate.proxy.options import DarkEvent
 from kinograd.curate.proxy.source_video import Film, video
 from kinograd.curate.proxy.teacher_tools import Crew, Record, badly
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.transport import Failure
+from kinograd.endpoint.replies import Failure
 from kinograd.types import Black, Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json
 

@@ -17,7 +17,7 @@ from kinograd.curate.proxy.options import MixVid
 from kinograd.curate.proxy.source_video import Film, Segments, partners, video
 from kinograd.curate.proxy.teacher_tools import Crew, Record, badly, read_json
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.transport import Failure
+from kinograd.endpoint.replies import Failure
 from kinograd.grading.choice import option_texts
 from kinograd.types import Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json

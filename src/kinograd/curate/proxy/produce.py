@@ -19,10 +19,11 @@ from kinograd.curate.proxy.options import DarkEvent
 from kinograd.curate.proxy.source_video import Film, divide, opener
 from kinograd.curate.proxy.teacher_tools import Crew, Record
 from kinograd.curate.selection import Found, numbered
-from kinograd.curate.teacher import Teacher, teach
+from kinograd.curate.teacher import ask_rows
 from kinograd.datasets.jsonl import example_from_json, example_to_json
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.transport import Failure
+from kinograd.endpoint.replies import Failure
+from kinograd.endpoint.teacher import Teacher
 from kinograd.progress import progress
 from kinograd.rewards.rubric import check_answer
 from kinograd.types import DataError, Example
@@ -167,7 +168,7 @@ def _asked(
         except ClipError as error:
             return Rejected(where, Reason.CLIP, str(error), draft.id)
 
-    failures = teach(
+    failures = ask_rows(
         asking.teacher,
         todo,
         ask_one,

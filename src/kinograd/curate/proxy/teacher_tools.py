@@ -14,7 +14,7 @@ from kinograd.config.schema import JudgeConfig, LexicalJudge
 from kinograd.config.teacher import TeacherConfig
 from kinograd.config.video import VideoConfig
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.transport import Failure
+from kinograd.endpoint.replies import Failure
 from kinograd.section import Positive, Section
 from kinograd.types import Clip, Example, Judge, JudgeRequest, Kind, Media
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from kinograd.judge.cache import Reply, ReplyCache, cache_key
+from kinograd.endpoint.replies import Choice
+from kinograd.endpoint.reply_cache import ReplyCache, cache_key
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored
 
 Build = Callable[..., Any]
@@ -66,9 +67,9 @@ def test_failures_are_not_kept(serve: Build, model_judge: Build, tmp_path: Path)
 
 def test_the_first_reply_under_a_key_stays() -> None:
     cache = ReplyCache(None)
-    cache.put("k", "m", "p", Reply("0", {"0": -0.1}))
-    cache.put("k", "m", "p", Reply("1", {}))
-    assert cache.get("k") == Reply("0", {"0": -0.1})
+    cache.put("k", "m", "p", Choice("0", logprobs={"0": -0.1}))
+    cache.put("k", "m", "p", Choice("1"))
+    assert cache.get("k") == Choice("0", logprobs={"0": -0.1})
     assert cache.get("other") is None
 
 
@@ -81,11 +82,12 @@ def test_keys_differ_in_every_part_and_survive_a_restart() -> None:
 
 WRITER = """
 import sys
-from kinograd.judge.cache import Reply, ReplyCache
+from kinograd.endpoint.replies import Choice
+from kinograd.endpoint.reply_cache import ReplyCache
 cache = ReplyCache(sys.argv[1])
 for i in range(150):
-    cache.put(f"shared-{i}", "m", "p", Reply("0", {}))
-    cache.put(f"own-{sys.argv[2]}-{i}", "m", "p", Reply(sys.argv[2], {}))
+    cache.put(f"shared-{i}", "m", "p", Choice("0"))
+    cache.put(f"own-{sys.argv[2]}-{i}", "m", "p", Choice(sys.argv[2]))
     assert cache.get(f"shared-{i}") is not None
 """
 

@@ -16,8 +16,10 @@ from PIL import Image
 
 from kinograd.config.teacher import TeacherConfig
 from kinograd.curate.journal import Journal
-from kinograd.curate.teacher import Teacher, teach
-from kinograd.endpoint.transport import Failure, estimate_tokens, read_completion
+from kinograd.curate.teacher import ask_rows
+from kinograd.endpoint.replies import Failure, read_completion
+from kinograd.endpoint.teacher import Teacher
+from kinograd.endpoint.transport import estimate_tokens
 from kinograd.types import KinogradError, Unscored
 
 Serve = Callable[..., Any]
@@ -66,9 +68,11 @@ def test_a_response_with_several_choices_is_read_whole() -> None:
         {"message": {"content": text}, "finish_reason": why}
         for text, why in (("a", "stop"), ("b", "length"), (None, "stop"))
     ]
-    found = read_completion(json.dumps({"choices": choices}), 0.0)
+    found = read_completion(json.dumps({"choices": choices}).encode())
     assert not isinstance(found, Failure)
-    assert (found.text, found.more) == ("a", (("b", "length"), ("", "stop")))
+    assert [(c.text, c.finish) for c in found.choices] == [
+        ("a", "stop"), ("b", "length"), ("", "stop"),
+    ]  # fmt: skip
 
 
 def test_a_reply_that_was_cut_off_is_no_reply(serve: Serve) -> None:
@@ -97,7 +101,7 @@ def rows(one: Teacher, journal: Path, names: list[str]) -> dict[str, Any]:
         return replies if isinstance(replies, Failure) else {"reply": replies[0]}
 
     with Journal(journal, "d") as kept:
-        return teach(one, names, ask_one, kept, str, total=len(names))
+        return ask_rows(one, names, ask_one, kept, str, total=len(names))
 
 
 def question(body: dict[str, Any]) -> str:
@@ -144,7 +148,7 @@ def test_a_teacher_that_is_down_stops_the_command_early(tmp_path: Path) -> None:
     with pytest.raises(KinogradError, match="the teacher does not answer") as error:
         rows(one, tmp_path / "j", [f"q{i}" for i in range(500)])
     assert str(tmp_path / "j") in str(error.value)
-    assert one.usage.requests < 50
+    assert one.usage.failed < 50
 
 
 def test_a_wrong_key_stops_it_at_once(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.endpoint.rate_limit import Pace
-from kinograd.judge import GuardedJudge, JudgeOutage
+from kinograd.endpoint.rate_limit import RateLimiter
+from kinograd.judge import JudgeOutage, OutageGuard
 from kinograd.judge.outage import FailureWindow
 from kinograd.types import JudgeRequest, Kind, KinogradError, Unscored, Verdict
 
@@ -31,7 +31,7 @@ def test_no_span_of_time_admits_more_than_the_rate_and_the_burst(
     per_minute: float, burst_s: float, work: list[tuple[float, float]]
 ) -> None:
     now = 0.0
-    pace = Pace(per_minute, burst_s, clock=lambda: now)
+    pace = RateLimiter(per_minute, burst_s, clock=lambda: now)
     admitted = []
     for wait, cost in work:
         now += wait
@@ -46,14 +46,14 @@ def test_no_span_of_time_admits_more_than_the_rate_and_the_burst(
 
 
 def test_the_cost_is_corrected_once_it_is_known() -> None:
-    pace = Pace(60.0, burst_s=0.0, clock=lambda: 0.0)  # one unit a second
+    pace = RateLimiter(60.0, burst_s=0.0, clock=lambda: 0.0)  # one unit a second
     assert [pace.reserve(10.0), pace.reserve(1.0)] == [0.0, 10.0]
     pace.correct(-8.0)
     assert pace.reserve(1.0) == 3.0
 
 
 def test_no_rate_means_no_wait() -> None:
-    pace = Pace(None)
+    pace = RateLimiter(None)
     assert [pace.reserve(1e9) for _ in range(3)] == [0.0] * 3
 
 
@@ -91,7 +91,7 @@ def requests(n: int) -> list[JudgeRequest]:
 
 def guard(
     judge: Any, on_pause: Callable[[], None] = lambda: None
-) -> tuple[GuardedJudge, list[float]]:
+) -> tuple[OutageGuard, list[float]]:
     """A guarded judge that does not sleep but writes down for how long it would have."""
     pauses: list[float] = []
 
@@ -99,7 +99,7 @@ def guard(
         pauses.append(seconds)
         on_pause()
 
-    return GuardedJudge(judge, judge.config, sleep), pauses
+    return OutageGuard(judge, judge.config, sleep), pauses
 
 
 OUTAGE = {"window": 10, "max_failure_rate": 0.2, "max_retries": 0, "pauses_s": [1.0, 2.0]}

@@ -1,4 +1,4 @@
-"""Replies of judges at temperature 0, kept in SQLite so that none is paid for twice."""
+"""Replies at temperature 0, kept in SQLite so that none is paid for twice."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kinograd.endpoint.replies import Choice
 from kinograd.types import KinogradError
 
 _ATTEMPTS = 200
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY,
     model TEXT NOT NULL,
@@ -23,27 +23,24 @@ CREATE TABLE IF NOT EXISTS replies (
     reply TEXT NOT NULL,
     logprobs TEXT NOT NULL,
     created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS served (
+    model TEXT NOT NULL,
+    said TEXT NOT NULL,
+    PRIMARY KEY (model, said)
+) WITHOUT ROWID;
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a judge wrote, and its likeliest first tokens with their log-probabilities."""
-
-    text: str
-    logprobs: Mapping[str, float]
-
-
 def cache_key(model: str, prompt: str, sampling: Mapping[str, Any], messages: Any) -> str:
-    """SHA-256 of everything that decides a reply at temperature 0."""
+    """Digest (SHA-256) everything that decides a reply at temperature 0."""
     parts = json.dumps([model, prompt, sampling, messages], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _share(database: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging. Of several who do so at one moment SQLite turns all but
-    one away at once, whatever the timeout; those try again."""
+    """Switch to write-ahead logging, retrying while another process does the same."""
+    # SQLite turns all but one away at once, whatever the timeout.
     for attempt in range(_ATTEMPTS):
         try:
             database.execute("PRAGMA journal_mode=WAL")
@@ -55,7 +52,7 @@ def _share(database: sqlite3.Connection) -> None:
 
 
 class ReplyCache:
-    """Key to Reply; write-ahead logging lets several processes share one file.
+    """Replies by key; write-ahead logging lets several processes share one file.
 
     Args:
         path: the SQLite file, made with its folder when absent, on a local disk (network
@@ -77,17 +74,18 @@ class ReplyCache:
             )
             _share(self._database)
             self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(_TABLE)
+            self._database.executescript(_TABLES)
 
-    def get(self, key: str) -> Reply | None:
+    def get(self, key: str) -> Choice | None:
+        """Return the reply under ``key``, or None; its finish reason is not kept."""
         with self._faults_named():
             row = self._database.execute(
                 "SELECT reply, logprobs FROM replies WHERE key = ?", (key,)
             ).fetchone()
-        return Reply(row[0], json.loads(row[1])) if row else None
+            return Choice(row[0], logprobs=json.loads(row[1])) if row else None
 
-    def put(self, key: str, model: str, prompt: str, reply: Reply) -> None:
-        """Keep ``reply``; the first one stored under a key stays."""
+    def put(self, key: str, model: str, prompt: str, reply: Choice) -> None:
+        """Store ``reply``; the first one under a key stays."""
         with self._faults_named():
             self._database.execute(
                 "INSERT OR IGNORE INTO replies (key, model, prompt, reply, logprobs)"
@@ -95,11 +93,22 @@ class ReplyCache:
                 (key, model, prompt, reply.text, json.dumps(dict(reply.logprobs))),
             )
 
+    def served(self, model: str) -> frozenset[str]:
+        """Names that servers gave the model whose replies are stored under ``model``."""
+        with self._faults_named():
+            rows = self._database.execute("SELECT said FROM served WHERE model = ?", (model,))
+            return frozenset(said for (said,) in rows)
+
+    def add_served(self, model: str, said: str) -> None:
+        """Record that a server calls ``model`` ``said``."""
+        with self._faults_named():
+            self._database.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (model, said))
+
     @contextmanager
     def _faults_named(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise KinogradError(
                 f"judge cache {self.path}: {error}. Free the disk, give another path, or delete "
                 "the file: it only holds replies that can be asked for again"

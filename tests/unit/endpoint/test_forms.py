@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.judge.autodq import MAX_EVENTS, RELATIONS
-from kinograd.judge.verdict import (
+from kinograd.endpoint.forms import (
     EVENT_CHARS,
     EventList,
     LabelPerItem,
     Mode,
     OneLabel,
-    expected_value,
 )
+from kinograd.judge.autodq import MAX_EVENTS, RELATIONS
+from kinograd.judge.model_judge import expected_value
 
 GRADES, TRUTH = OneLabel(("0", "1", "2")), OneLabel(("False", "True"))
 

@@ -1,4 +1,4 @@
-"""The forms a judge's reply may take: how each is asked for, constrained and read.
+"""Forms that a structured reply may take: how each is asked for, constrained and parsed.
 
 The released judge of VidBridge-R1 searches the free reply for digits and words, so
 "Score: 1. It covers 1 of 2 events." counts as 2 and "This is not True: False" as true.
@@ -17,19 +17,20 @@ text           not bound; the last line must be the verdict and nothing else
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from kinograd.endpoint.replies import parse_json_object
 
 EVENT_CHARS = 160  # ten words with room to spare
 FREE_TOKENS = 768  # room to think aloud where the reply is not bound
 
 
 class Mode(StrEnum):
+    """How a reply is bound to its form; the strongest first."""
+
     CHOICE = "choice"
     REGEX = "regex"
     JSON_SCHEMA = "json_schema"
@@ -37,7 +38,7 @@ class Mode(StrEnum):
 
 
 def _bound(mode: Mode, pattern: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request's JSON body that bind the reply.
+    """Build the fields of a request's JSON body that bind the reply.
 
     Args:
         pattern: regular expression of the bare reply.
@@ -58,12 +59,9 @@ def _bound(mode: Mode, pattern: str, properties: dict[str, Any]) -> dict[str, An
 
 
 def _read_object(text: str, keys: list[str]) -> dict[str, Any] | None:
-    """The JSON object ``text`` if it has exactly these keys."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and sorted(value) == sorted(keys) else None
+    """Parse ``text`` as a JSON object with exactly these keys; None for anything else."""
+    value = parse_json_object(text)
+    return value if value is not None and sorted(value) == sorted(keys) else None
 
 
 def _lines(text: str) -> list[str]:
@@ -196,33 +194,5 @@ class EventList:
 
 
 Form = OneLabel | LabelPerItem | EventList
-"""``constraint`` binds a reply as far as the mode can, ``max_tokens`` is what a bound one may
-take, and ``parse`` gives None for another form."""
-
-
-def expected_value(
-    values: Mapping[str, float], logprobs: Mapping[str, float]
-) -> tuple[float, float] | None:
-    """Mean of the labels' values under the judge's probabilities, and those labels' mass.
-
-    One label carries little when a judge hesitates; the mean over its first token tells 1.4
-    from 0.6 (as in G-Eval, arXiv 2303.16634). Labels are normalised among themselves, since
-    a server may report probabilities as they were before the constraint.
-
-    Args:
-        values: label to value; no label may begin like another.
-        logprobs: likeliest first tokens to log-probabilities. A token counts for the label
-            that it begins: small vocabularies spell ``True`` in pieces.
-
-    Returns:
-        None if no token begins a label.
-    """
-    mass = dict.fromkeys(values, 0.0)
-    for token, logprob in logprobs.items():
-        begun = [label for label in values if label.startswith(token.strip())]
-        if len(begun) == 1:
-            mass[begun[0]] += math.exp(logprob)
-    total = sum(mass.values())
-    if total <= 0.0:
-        return None
-    return sum(values[label] * p for label, p in mass.items()) / total, total
+"""``instruction`` asks for the form in words, ``constraint`` binds a reply as far as the mode can,
+``max_tokens`` bounds a bound reply, and ``parse`` gives None for another form."""
