@@ -104,7 +104,7 @@ def main() -> None:
     ]
     shares: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [f"dir={folder}", "controls=null", "theatre.splits.held_out=60", *steps]
+        overrides = [f"dir={folder}", "controls=null", "synthetic.splits.held_out=60", *steps]
         recipe = load_recipe([recipes_folder() / DEMO], overrides, method="demo")
         train = stages.train
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from kinograd.config.schema import ModelConfig, PromptConfig, VideoConfig
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.datasets.jsonl import read_examples
 from kinograd.datasets.sampler import batch_indices
 from kinograd.keys import generator
@@ -80,7 +80,7 @@ def reward(text: str, gold: str) -> float:
 
 
 def main(folder: Path) -> None:
-    world = TheatreConfig(families=["first"], splits={"worked": 400, "questions": 400}, workers=1)
+    world = SyntheticConfig(families=["first"], splits={"worked": 400, "questions": 400}, workers=1)
     files = build(world, folder / "world")
     worked, questions = (read_examples([files[s]]) for s in ("worked", "questions"))
     make_tiny(folder / "model", "0.8m")

@@ -184,14 +184,14 @@ FIRST_FAMILIES = ["order", "first", "turn", "swap", "colour"]
 
 
 @pytest.fixture(scope="session")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A media root with 24 clips in train.jsonl and 10 in held_out.jsonl."""
-    from kinograd.config.synthetic import TheatreConfig
+    from kinograd.config.synthetic import SyntheticConfig
     from kinograd.synthetic.build import build
 
-    folder = tmp_path_factory.mktemp("theatre") / "world"
+    folder = tmp_path_factory.mktemp("synthetic") / "world"
     splits = {"train": 24, "held_out": 10}
-    build(TheatreConfig(families=FIRST_FAMILIES, splits=splits, seed=3, workers=1), folder)
+    build(SyntheticConfig(families=FIRST_FAMILIES, splits=splits, seed=3, workers=1), folder)
     return folder
 
 
@@ -217,8 +217,8 @@ _STAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def recipe_tree(theatre: Path, tiny: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """``recipe_tree("sft", {...})``: a small recipe over theatre and tiny model as a tree."""
+def recipe_tree(world: Path, tiny: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """``recipe_tree("sft", {...})``: a small recipe on world and tiny model, as a tree."""
     from kinograd.config.load import merge
 
     def make(method: str, *over: dict[str, Any]) -> dict[str, Any]:
@@ -226,13 +226,13 @@ def recipe_tree(theatre: Path, tiny: Path, tmp_path: Path) -> Callable[..., dict
             "method": method,
             "run": {"dir": str(tmp_path / method), "save_every": 1, "log_rollouts_every": 1},
             "model": {"path": str(tiny), "device": "cpu"},
-            "data": {"media_root": str(theatre), "train": [str(theatre / "train.jsonl")]},
+            "data": {"media_root": str(world), "train": [str(world / "train.jsonl")]},
             "video": {"nframes": 8, "min_pixels": 784, "max_pixels": 3136, "workers": 0},
             "prompt": {"template": "plain"},
         } | _STAGES[method]
         if method == "eval":
-            tree["data"] = {"media_root": str(theatre)}
-            tree["eval"] = tree["eval"] | {"data": [str(theatre / "held_out.jsonl")]}
+            tree["data"] = {"media_root": str(world)}
+            tree["eval"] = tree["eval"] | {"data": [str(world / "held_out.jsonl")]}
         else:
             tree["optim"] = {"lr": 1e-3}
         for layer in over:

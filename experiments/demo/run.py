@@ -110,7 +110,7 @@ def main() -> None:
         given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-SEEDS = ("theatre.seed", "tiny.seed", "base.run.seed")
+SEEDS = ("synthetic.seed", "tiny.seed", "base.run.seed")
 STEPS = "stages.reinforced.rl.steps=120"
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ PARTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture
-def labelled(theatre: Path, tmp_path: Path) -> dict[str, Any]:
+def labelled(world: Path, tmp_path: Path) -> dict[str, Any]:
     """The clips with a label that says whether reversing changes the answer."""
-    rows = [json.loads(line) for line in (theatre / "train.jsonl").open()]
+    rows = [json.loads(line) for line in (world / "train.jsonl").open()]
     for row in rows:
         row["extra"]["dynamic"] = row["extra"]["family"] != "colour"
     path = tmp_path / "labelled.jsonl"

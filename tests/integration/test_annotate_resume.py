@@ -49,12 +49,12 @@ def serving(**options: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def command(
-    theatre: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, str], list[str]]:
     """``command(url, out)``: the words of one command line."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    clip = read_examples(theatre / "train.jsonl")[0].media
+    clip = read_examples(world / "train.jsonl")[0].media
     rows = (
         Example(f"r{i}", Kind.NUMERICAL, f"Is it {i}?", str(i), clip if i % 10 == 0 else ())
         for i in range(ROWS)
@@ -62,7 +62,7 @@ def command(
     write_examples(tmp_path / "in.jsonl", rows)
     return lambda url, out: [
         *("data", "annotate", str(tmp_path / "in.jsonl"), str(tmp_path / out)),
-        *("--teacher", url, "--model", "m", "--media-root", str(theatre)),
+        *("--teacher", url, "--model", "m", "--media-root", str(world)),
         *("teacher.max_concurrency=2", "teacher.max_retries=0", "teacher.give_up_after=3"),
         "video={nframes: 4, max_pixels: 3136, min_pixels: 784, workers: 0}",
     ]
@@ -145,9 +145,9 @@ def test_bad_rows_do_not_stop_the_others(
 
 
 def test_rows_of_video_r1_are_annotated_as_they_are(
-    command: Callable[[str, str], list[str]], theatre: Path, tmp_path: Path
+    command: Callable[[str, str], list[str]], world: Path, tmp_path: Path
 ) -> None:
-    (medium,) = read_examples(theatre / "train.jsonl")[0].media
+    (medium,) = read_examples(world / "train.jsonl")[0].media
     row = {"problem_id": 7, "problem": "Is it 7?", "data_type": "video", "data_source": "s"}
     row |= {"problem_type": "numerical", "options": [], "process": ""}
     row |= {"solution": "<answer>7</answer>", "path": f"./{medium.cut.paths[0]}"}

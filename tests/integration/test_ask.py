@@ -44,7 +44,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_trained_run_answers_as_its_evaluation_does(
-    recipe: Recipe, theatre: Path, tmp_path: Path
+    recipe: Recipe, world: Path, tmp_path: Path
 ) -> None:
     """Same clip, same sampling contract, same template: the same words."""
     trained = recipe("sft", {"model": {"train_vision": True}, "prompt": {"system": "Look."}})
@@ -56,8 +56,8 @@ def test_a_trained_run_answers_as_its_evaluation_does(
     said = {r["id"]: r["text"] for r in files.read_records(file)}
     for path in (trained.run.dir, folder.parent, folder):
         loaded = kinograd.load(path, device="cpu")
-        for example in read_examples(theatre / "held_out.jsonl")[:4]:
-            clip = theatre / example.media[0].cut.paths[0]
+        for example in read_examples(world / "held_out.jsonl")[:4]:
+            clip = world / example.media[0].cut.paths[0]
             answer = loaded.ask(clip, example.question, options=example.options, max_new_tokens=10)
             assert str(answer) == said[example.id]
             assert not answer.complete
@@ -163,9 +163,9 @@ def test_what_is_no_film_is_refused_in_words(model: Model, frames: Any) -> None:
 
 
 def test_the_command(
-    tiny: Path, theatre: Path, capsys: pytest.CaptureFixture[str], model: Model
+    tiny: Path, world: Path, capsys: pytest.CaptureFixture[str], model: Model
 ) -> None:
-    clip = theatre / "clips" / "held_out-000000.mp4"
+    clip = world / "clips" / "held_out-000000.mp4"
     words = ["ask", str(tiny), str(clip), "Which colour?", "--max-new-tokens", "6"]
     assert cli.main(words) == 0
     shown = capsys.readouterr()
@@ -176,14 +176,14 @@ def test_the_command(
 
 @pytest.mark.parametrize("span", ["1", "2-1", "a-b", "-1-2", "1-1", "nan-2", "1-2-3"])
 def test_a_span_to_hide_is_two_seconds(
-    tiny: Path, theatre: Path, span: str, capsys: pytest.CaptureFixture[str]
+    tiny: Path, world: Path, span: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = theatre / "clips" / "held_out-000000.mp4"
+    clip = world / "clips" / "held_out-000000.mp4"
     assert cli.main(["ask", str(tiny), str(clip), "What?", f"--hide={span}"]) == 2
     assert "--hide" in capsys.readouterr().err
 
 
-def test_hiding_beyond_the_end_names_the_clip(model: Model, theatre: Path) -> None:
-    clip = str(theatre / "clips" / "held_out-000000.mp4")
+def test_hiding_beyond_the_end_names_the_clip(model: Model, world: Path) -> None:
+    clip = str(world / "clips" / "held_out-000000.mp4")
     with pytest.raises(ClipError, match="held_out-000000"):
         model.ask(Cut((Span(clip, 0.0, 1.0), Black(1e9), Span(clip, 1e9 + 1.0))), "What?")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kinograd import cli
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.synthetic.build import build
 from kinograd.synthetic.tiny_model import make_tiny
 
@@ -36,7 +36,7 @@ RL = "rl: {steps: 1, prompts_per_step: 2, group_size: 2}\nsampling: {max_new_tok
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with rows.jsonl, its clips, and a tiny model in model/."""
     folder = tmp_path_factory.mktemp("world")
-    build(TheatreConfig(families=["order"], splits={"rows": 4}, workers=1), folder)
+    build(SyntheticConfig(families=["order"], splits={"rows": 4}, workers=1), folder)
     make_tiny(folder / "model", "0.8m")
     return folder
 

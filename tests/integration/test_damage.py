@@ -172,10 +172,10 @@ def test_a_checkpoint_of_other_weights_is_refused(recipe: Recipe, tmp_path: Path
 @pytest.mark.parametrize("what", ["data", "model"])
 @pytest.mark.parametrize("method", ["sft", "eval"])
 def test_a_run_does_not_go_on_with_something_else(
-    recipe: Recipe, theatre: Path, tiny: Path, tmp_path: Path, method: str, what: str
+    recipe: Recipe, world: Path, tiny: Path, tmp_path: Path, method: str, what: str
 ) -> None:
     """The same names now hold other rows, or weights trained anew in between."""
-    rows = (theatre / "train.jsonl").open().readlines()
+    rows = (world / "train.jsonl").open().readlines()
     data, model = tmp_path / "rows.jsonl", tmp_path / "model"
     data.write_text("".join(rows[:6]))
     shutil.copytree(tiny, model)
@@ -198,10 +198,10 @@ def test_a_run_does_not_go_on_with_something_else(
 
 
 def test_damaged_settings_of_a_model_are_named(
-    tiny: Path, tmp_path: Path, theatre: Path, capfd: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, world: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(tiny, tmp_path / "model")
-    clip = str(theatre / "clips" / "held_out-000000.mp4")
+    clip = str(world / "clips" / "held_out-000000.mp4")
     for text in ("{", "[]", '{"video": {"nframes": "many"}}', '{"prompt": {"colour": 1}}'):
         (tmp_path / "model" / "kinograd.json").write_text(text)
         with pytest.raises(KinogradError, match=r"kinograd\.json cannot be read"):
@@ -224,12 +224,12 @@ def test_debug_shows_where_it_came_from(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 @pytest.fixture
-def one_broken(theatre: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+def one_broken(world: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
     """The data section of a world in which the clip of one example cannot be read."""
 
     def make(harm: str) -> dict[str, Any]:
         root = tmp_path / "root"
-        shutil.copytree(theatre, root)
+        shutil.copytree(world, root)
         clip = root / "clips" / "train-000003.mp4"
         if harm == "gone":
             clip.unlink()
@@ -293,9 +293,9 @@ def test_a_batch_of_one_broken_clip_is_passed_over(
 
 
 def test_too_many_broken_clips_stop_the_run(
-    recipe: Recipe, theatre: Path, tmp_path: Path, varied: dict[str, Any]
+    recipe: Recipe, world: Path, tmp_path: Path, varied: dict[str, Any]
 ) -> None:
-    rows = [json.loads(line) for line in (theatre / "train.jsonl").open()]
+    rows = [json.loads(line) for line in (world / "train.jsonl").open()]
     for row in rows[::3]:
         row["media"] = [{"type": "video", "path": "clips/gone.mp4"}]
     data = tmp_path / "rows.jsonl"

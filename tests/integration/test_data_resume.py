@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.synthetic.build import build
 
 
@@ -42,7 +42,7 @@ def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """rows.jsonl of 300 rows, one of them not JSON, two without their clips."""
     folder = tmp_path_factory.mktemp("world")
-    build(TheatreConfig(families=["order", "count"], splits={"rows": 300}), folder)
+    build(SyntheticConfig(families=["order", "count"], splits={"rows": 300}), folder)
     rows = (folder / "rows.jsonl").read_text().splitlines()
     rows[40] = "{"
     (folder / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))

@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.main(["demo", str(DEBUG / "demo.yaml"), "theatre.workers=1"]) == 0
+        assert cli.main(["demo", str(DEBUG / "demo.yaml"), "synthetic.workers=1"]) == 0
     return folder
 
 

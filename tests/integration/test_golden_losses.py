@@ -63,7 +63,7 @@ def fixed_model(folder: Path) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kinograd.synthetic.tiny_model.theatre_words", lambda: WORDS)
+        patch.setattr("kinograd.synthetic.tiny_model.synthetic_words", lambda: WORDS)
         fixed_model(folder / "model")
     rows = []
     for i in range(10):

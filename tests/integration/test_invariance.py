@@ -35,8 +35,8 @@ def model(tiny: Path) -> VideoLM:
 
 
 @pytest.fixture(scope="module")
-def examples(theatre: Path) -> list[Example]:
-    return read_examples(theatre / "train.jsonl")
+def examples(world: Path) -> list[Example]:
+    return read_examples(world / "train.jsonl")
 
 
 @pytest.fixture

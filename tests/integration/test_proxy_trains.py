@@ -25,21 +25,21 @@ JUDGED = {
 
 
 def test_hidden_events_and_mixed_clips_train(
-    recipe: Callable[..., Any], varied: dict[str, Any], theatre: Path, tmp_path: Path
+    recipe: Callable[..., Any], varied: dict[str, Any], world: Path, tmp_path: Path
 ) -> None:
     rows = [
         replace(
             row,
-            question=f"{row.question} ({row.id})",  # a theatre asks the same of many clips
+            question=f"{row.question} ({row.id})",  # questions recur over clips
             extra={"events": [{"start": 1.5, "end": 2.5, "text": f"something {row.answer}"}]},
         )
-        for row in read_examples(theatre / "train.jsonl")
+        for row in read_examples(world / "train.jsonl")
     ]
     write_examples(tmp_path / "annotated.jsonl", rows)
     files = []
     for task, more in (("dark-event", []), ("mix-vid", ["--shortest", "0.5", "--longest", "1"])):
         files.append(tmp_path / f"{task}.jsonl")
-        words = ["--input", tmp_path / "annotated.jsonl", "--media-root", theatre]
+        words = ["--input", tmp_path / "annotated.jsonl", "--media-root", world]
         words += ["--out", files[-1], "--test-fraction", 0.2, *more]
         assert cli.main(["data", "proxy", task, *map(str, words)]) == 0
         built, held_out = (

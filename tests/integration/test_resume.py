@@ -127,16 +127,16 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_was_cut_off_ends_the_same(
     recipe: Recipe,
-    theatre: Path,
+    world: Path,
     varied: dict[str, Any],
     tmp_path: Path,
     name: str,
 ) -> None:
     method, over = RUNS[name]
     few = tmp_path / "few.jsonl"  # seven clips: every step shows some of the step before
-    few.write_text("".join((theatre / "train.jsonl").open().readlines()[:7]))
+    few.write_text("".join((world / "train.jsonl").open().readlines()[:7]))
     held_out = {
-        "data": [str(theatre / "held_out.jsonl")],
+        "data": [str(world / "held_out.jsonl")],
         "limit": 3,
         "sampling": {"max_new_tokens": 4, "temperature": 0.0},
     }

@@ -64,7 +64,7 @@ def plain_logprobs(folder: Path, prompt: Prompt, response: np.ndarray) -> np.nda
 
 
 def test_plain_transformers_compute_the_same(
-    saved: Path, theatre: Path, tiny: Path, recipe: Callable[..., Any]
+    saved: Path, world: Path, tiny: Path, recipe: Callable[..., Any]
 ) -> None:
     text = (saved / "config.json").read_text()
     assert "kinograd" not in text
@@ -86,9 +86,9 @@ def test_plain_transformers_compute_the_same(
 
     model = load(ModelConfig(path=str(saved), device="cpu"))
     config = recipe("sft")
-    example = read_examples(theatre / "held_out.jsonl")[0]
+    example = read_examples(world / "held_out.jsonl")[0]
     response = encode_response(example, model.tokenizer)
-    with ClipStore(config.video, theatre, model.geometry.size_factor) as store:
+    with ClipStore(config.video, world, model.geometry.size_factor) as store:
         prompt = Reader(model, store, config.prompt, seed=0).read(example)
     completion = Completion(response, np.ones(len(response), np.float32))
     learner = Learner(model, OptimConfig(), total_steps=1)
@@ -97,7 +97,7 @@ def test_plain_transformers_compute_the_same(
 
 
 def test_a_saved_adapter_is_the_model_that_was_trained(
-    recipe: Callable[..., Any], theatre: Path
+    recipe: Callable[..., Any], world: Path
 ) -> None:
     """Folding it into the weights changes nothing but rounding, and it is not nothing."""
     config = recipe("sft", {"model": {"lora": LORA}, "optim": {"lr": 1e-2}})
@@ -108,10 +108,10 @@ def test_a_saved_adapter_is_the_model_that_was_trained(
     learner.restore(tensors, state["updates"])
     merged = load(ModelConfig(path=str(folder), device="cpu"))
     base = load(ModelConfig(path=config.model.path, device="cpu"))
-    example = read_examples(theatre / "held_out.jsonl")[1]
+    example = read_examples(world / "held_out.jsonl")[1]
     response = encode_response(example, merged.tokenizer)
     completion = Completion(response, np.ones(len(response), np.float32))
-    with ClipStore(config.video, theatre, merged.geometry.size_factor) as store:
+    with ClipStore(config.video, world, merged.geometry.size_factor) as store:
         prompt = Reader(merged, store, config.prompt, seed=0).read(example)
     scores = [
         Learner(m, OptimConfig(), total_steps=1).score([Task(prompt, (completion,))])[0][0]

@@ -197,16 +197,16 @@ def test_another_seed_is_another_run(
 
 
 def test_evaluation_during_training_reads_its_own_media_root(
-    recipe: Recipe, theatre: Path, tmp_path: Path
+    recipe: Recipe, world: Path, tmp_path: Path
 ) -> None:
     """Training clips and held-out clips often lie apart."""
     roots = {"train": tmp_path / "train only", "held_out": tmp_path / "held out only"}
     for split, root in roots.items():
         (root / "clips").mkdir(parents=True)
-        for clip in (theatre / "clips").glob(f"{split}*"):
+        for clip in (world / "clips").glob(f"{split}*"):
             (root / "clips" / clip.name).hardlink_to(clip)
     held_out = {
-        "data": [str(theatre / "held_out.jsonl")],
+        "data": [str(world / "held_out.jsonl")],
         "media_root": str(roots["held_out"]),
         "limit": 3,
         "views": ["ordered", "shuffled"],
@@ -225,13 +225,13 @@ def test_evaluation_during_training_reads_its_own_media_root(
 
 
 @pytest.fixture
-def mixed(theatre: Path, tmp_path: Path) -> dict[str, Any]:
+def mixed(world: Path, tmp_path: Path) -> dict[str, Any]:
     """A data section of films, pictures of several shapes, and examples with both."""
     root = tmp_path / "mixed"
     (root / "clips").mkdir(parents=True)
-    for clip in (theatre / "clips").glob("train*"):
+    for clip in (world / "clips").glob("train*"):
         (root / "clips" / clip.name).hardlink_to(clip)
-    rows = [json.loads(line) for line in (theatre / "train.jsonl").open()][:9]
+    rows = [json.loads(line) for line in (world / "train.jsonl").open()][:9]
     for i, row in enumerate(rows):
         size = (56 + 28 * (i % 3), 84, 3)
         noise = np.random.default_rng(i).integers(0, 256, size, np.uint8)
@@ -280,11 +280,11 @@ def test_the_shortest_rollouts(recipe: Recipe, varied: dict[str, Any], budget: i
 
 
 def test_an_example_comes_once_per_step(
-    recipe: Recipe, theatre: Path, varied: dict[str, Any], tmp_path: Path
+    recipe: Recipe, world: Path, varied: dict[str, Any], tmp_path: Path
 ) -> None:
     """Fewer examples than prompts per step: keyed rollouts of a second copy would be equal."""
     few = tmp_path / "few.jsonl"
-    few.write_text("".join((theatre / "train.jsonl").open().readlines()[:5]))
+    few.write_text("".join((world / "train.jsonl").open().readlines()[:5]))
     over = {"rl": {"prompts_per_step": 8, "steps": 1}, "data": {"train": [str(few)]}}
     config = recipe("rl", varied, over)
     train_rl(config)

@@ -129,13 +129,13 @@ def judge_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_judge_that_goes_away_teaches_nothing_from_then_on(
     recipe: Recipe,
-    theatre: Path,
+    world: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     judge_url: str,
 ) -> None:
     """It answers for the first step; then every verdict is missing and no weight moves."""
-    rows = [json.loads(line) for line in (theatre / "train.jsonl").open()]
+    rows = [json.loads(line) for line in (world / "train.jsonl").open()]
     data = tmp_path / "dark.jsonl"
     data.write_text("".join(json.dumps(r | {"kind": "dark_event"}) + "\n" for r in rows))
     judge = {

@@ -11,8 +11,8 @@ from kinograd import cli
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "demo"
 SMALL = [
-    "theatre.splits={worked: 20, terse: 30, questions: 20, held_out: 20}",
-    *("theatre.workers=1", "tiny.size=0.8m", "base.video.workers=1", "base.model.dtype=float32"),
+    "synthetic.splits={worked: 20, terse: 30, questions: 20, held_out: 20}",
+    *("synthetic.workers=1", "tiny.size=0.8m", "base.video.workers=1", "base.model.dtype=float32"),
     *(f"stages.{s}.sft={{steps: 2, batch_size: 4}}" for s in ("worked", "cold_start")),
     "stages.reinforced.rl={steps: 2, prompts_per_step: 4, group_size: 4}",
     "controls.rft.samples=4",
@@ -36,7 +36,7 @@ def test_reinforcement_finds_that_thinking_pays(
 ) -> None:
     """The demo's own stages and figures; margins lie below what every seed has shown."""
     monkeypatch.chdir(tmp_path)
-    small = ["controls=null", "theatre.splits.held_out=300"]
+    small = ["controls=null", "synthetic.splits.held_out=300"]
     assert cli.main(["demo", *small, "evaluate.views=[ordered, shuffled]"]) == 0
     summary = json.loads((tmp_path / "runs/demo/summary.json").read_text())
     start, end = (summary["stages"][name] for name in ("cold_start", "reinforced"))

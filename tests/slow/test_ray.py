@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kinograd.cli import build_app
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.synthetic.build import build
 from kinograd.types import KinogradError
 from kinograd.workers.row_map import map_rows
@@ -33,7 +33,7 @@ def cluster() -> Generator[None]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    build(TheatreConfig(families=["order", "mix_vid"], splits={"rows": 24}, workers=1), folder)
+    build(SyntheticConfig(families=["order", "mix_vid"], splits={"rows": 24}, workers=1), folder)
     rows = (folder / "rows.jsonl").read_text().splitlines()
     missing = json.loads(rows[5]) | {"media": [{"type": "video", "path": "none.mp4"}]}
     rows[5] = json.dumps(missing)

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
-from kinograd.config.synthetic import DemoControl, TheatreConfig, TinyModelConfig
+from kinograd.config.synthetic import DemoControl, SyntheticConfig, TinyModelConfig
 from kinograd.config.video import VideoConfig
 from kinograd.section import Fraction, Positive, Section
 
@@ -279,7 +279,7 @@ class DemoRecipe(Section):
     method: Literal["demo"] = "demo"
     name: str = "demo"
     dir: str = "runs/demo"
-    theatre: TheatreConfig
+    synthetic: SyntheticConfig
     tiny: TinyModelConfig = TinyModelConfig()
     base: dict[str, Any] = {}
     """Sections shared by all stages (video, prompt, reward, ...)."""

@@ -1,4 +1,4 @@
-"""The sections of a demo alone: its world, its model, and the controls of its last stage."""
+"""Recipe sections of ``kinograd demo``: synthetic world, tiny model, controls."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import Field, model_validator
 from kinograd.section import Fraction, Positive, Section
 
 
-class TheatreSplit(Section):
+class SyntheticSplit(Section):
     rows: Positive
     families: list[str] | None = None
-    """Null: the theatre's families."""
+    """Null: the families of the section."""
     rationale_fraction: Fraction = 1.0
     """Share of rows with a worked rationale; the others are terse."""
     terse: bool = True
     """The other rows say "looks like X"; false: they have no rationale at all."""
 
 
-class TheatreConfig(Section):
-    """The synthetic world: how many clips of which families, per split, and how hard."""
+class SyntheticConfig(Section):
+    """Synthetic world: families, rows per split, and difficulty."""
 
     families: list[str] = ["order", "first", "turn", "swap", "colour"]
-    """In equal shares, by turns."""
-    splits: dict[str, Positive | TheatreSplit]
+    """Families in equal shares, in rotation."""
+    splits: dict[str, Positive | SyntheticSplit]
     """Rows by split; no scene is in two splits."""
     size: Annotated[int, Field(ge=28, multiple_of=2)] = 56
     """Height and width in pixels."""
@@ -32,17 +32,17 @@ class TheatreConfig(Section):
     events: tuple[Positive, Positive] = (3, 5)
     """Least and most events of a clip."""
     event_frames: Annotated[int, Field(ge=1)] = 2
-    """How long a flash lasts; 2 is one temporal patch."""
+    """Length of a flash in frames; 2 is one temporal patch."""
     distractors: int = Field(default=0, ge=0)
-    """Grey things that stand around and mean nothing."""
+    """Number of still grey objects that no question is about."""
     occluders: int = Field(default=0, ge=0)
-    """Grey bars that wander in front of the scene."""
+    """Number of grey bars that cross in front of the scene."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of pixel noise, on the 0..255 scale."""
     texture: float = Field(default=0.0, ge=0)
     """Amplitude of each clip's own background pattern, on the 0..255 scale."""
     paraphrase: bool = False
-    """Several wordings of each question."""
+    """Draw among several wordings of each question."""
     rules: bool = False
     """Questions about a hidden state say what each colour does; else it has to be learned."""
     multiple_choice: bool = False
@@ -51,13 +51,13 @@ class TheatreConfig(Section):
     workers: Positive = 2
 
     @model_validator(mode="after")
-    def _fits(self) -> TheatreConfig:
+    def _fits(self) -> SyntheticConfig:
         slots = self.frames // self.event_frames
         if slots < 4:
-            raise ValueError(f"theatre.event_frames must be at most a quarter of {self.frames}")
+            raise ValueError(f"synthetic.event_frames must be at most a quarter of {self.frames}")
         if not 2 <= self.events[0] <= self.events[1] <= min(6, slots):
             raise ValueError(
-                f"theatre.events must rise from at least 2 to at most {min(6, slots)} (six "
+                f"synthetic.events must rise from at least 2 to at most {min(6, slots)} (six "
                 f"colours, {slots} times in {self.frames} frames), not {self.events}"
             )
         return self
@@ -69,7 +69,7 @@ class TinyModelConfig(Section):
 
 
 class SftControl(Section):
-    """The baseline goes on with supervised training instead."""
+    """Continue supervised training of the baseline instead."""
 
     type: Literal["sft"] = "sft"
     sections: dict[str, Any]
@@ -77,7 +77,7 @@ class SftControl(Section):
 
 
 class RftControl(Section):
-    """Rejection-sampling fine-tuning: answer, keep what is right, imitate it; by rounds."""
+    """Rejection-sampling fine-tuning in rounds: sample, keep right answers, imitate them."""
 
     type: Literal["rft"] = "rft"
     questions: str
@@ -92,7 +92,7 @@ class RftControl(Section):
 
 
 class DecodeControl(Section):
-    """The baseline as it is, decoded otherwise; no training."""
+    """Decode the baseline under other settings; no training."""
 
     type: Literal["decode"] = "decode"
     bad_words: Annotated[list[str], Field(min_length=1)]

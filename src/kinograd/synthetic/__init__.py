@@ -1,8 +1,8 @@
-"""The theatre: a synthetic world of short clips with ground truth, questions and workings.
+"""Synthetic world of short clips with ground truth, questions and rationales.
 
-``build`` renders real H.264 files and writes canonical JSONL; ``FAMILIES`` are the
-questions it knows. Everything follows from (seed, split, index): whatever the number of
-workers, and wherever an interrupted build goes on, the result is the same.
+``build`` renders real H.264 files and writes canonical JSONL; ``FAMILIES`` maps a name to
+a kind of question. The result depends on (seed, split, index) alone: neither the number of
+workers nor an interruption changes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Render a theatre: clips in parallel, one JSONL per split, resumable, reproducible."""
+"""Render the synthetic world: clips in parallel, one JSONL per split, resumable."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig, TheatreSplit
+from kinograd.config.synthetic import SyntheticConfig, SyntheticSplit
 from kinograd.datasets.jsonl import write_examples
 from kinograd.files import atomic_text, delete_leftovers
 from kinograd.keys import generator
 from kinograd.synthetic.families import FAMILIES
 from kinograd.synthetic.mp4_writer import FPS, write_mp4
-from kinograd.synthetic.sample import Play
+from kinograd.synthetic.sample import SyntheticSample
 from kinograd.synthetic.scene import draw
-from kinograd.synthetic.sprites import scenery
+from kinograd.synthetic.sprites import distractors
 from kinograd.types import (
     Black,
     Cut,
@@ -35,25 +35,25 @@ from kinograd.types import (
 )
 
 TERSE = "looks like"
-"""How a rationale begins that works nothing out."""
-_EDITION = 2
-"""Part of the content key: raised whenever the same recipe would give other clips or rows."""
+"""Opening words of a terse rationale, which names the answer without deriving it."""
+_EDITION = 3
+"""Part of the content key; raise it when the same recipe gives other clips or rows."""
 _CHUNK = 50
 
 
 def build(
-    config: TheatreConfig, folder: str | Path, progress: Callable[[int], object] | None = None
+    config: SyntheticConfig, folder: str | Path, progress: Callable[[int], object] | None = None
 ) -> dict[str, Path]:
-    """Render ``config`` into ``folder``; returns split to JSONL (``media_root`` is the folder).
+    """Render ``config`` into ``folder`` and return the JSONL path of each split.
 
-    A finished build is reused, an interrupted one is completed. With more than one worker
-    a script must guard its main module, as Python's ``spawn`` asks.
+    ``folder`` is the ``media_root`` of the rows. A finished build is reused, an interrupted
+    one is completed. With several workers a script must guard its main module (``spawn``).
 
     Args:
-        progress: called with the number of clips that have become ready.
+        progress: called with the number of clips that became ready.
 
     Raises:
-        UsageError: unknown family, or a folder that holds another theatre.
+        UsageError: unknown family, or a folder that holds another synthetic world.
         KinogradError: a worker process died.
     """
     folder = Path(folder)
@@ -75,40 +75,48 @@ def build(
     return paths
 
 
-def compose(config: TheatreConfig, split: str, index: int) -> tuple[Example, Play]:
-    """The ``index``-th row of a split, and the play it was made from. Renders nothing."""
+def compose(config: SyntheticConfig, split: str, index: int) -> tuple[Example, SyntheticSample]:
+    """Compose the ``index``-th row of a split; return it with its sample. Renders nothing."""
     plan = _splits(config)[split]
     families = plan.families or config.families
     family = families[index % len(families)]
-    play = FAMILIES[family](generator("theatre", config.seed, split, index), config)
-    answer, working, kind, options = play.answer, play.working, play.kind, ()
-    if config.multiple_choice and play.choices:
-        letters = [chr(ord("A") + i) for i in range(len(play.choices))]
-        options = tuple(f"{a}. {c}" for a, c in zip(letters, play.choices, strict=True))
-        kind, answer = Kind.MULTIPLE_CHOICE, letters[play.choices.index(play.answer)]
-        working = f"{working} so {answer}"
+    # The keys of the generators are part of the content: renaming them changes every clip.
+    sample = FAMILIES[family](generator("theatre", config.seed, split, index), config)
+    answer, rationale, kind, options = sample.answer, sample.rationale, sample.kind, ()
+    if config.multiple_choice and sample.choices:
+        letters = [chr(ord("A") + i) for i in range(len(sample.choices))]
+        options = tuple(f"{a}. {c}" for a, c in zip(letters, sample.choices, strict=True))
+        kind, answer = Kind.MULTIPLE_CHOICE, letters[sample.choices.index(sample.answer)]
+        rationale = f"{rationale} so {answer}"
     drawn = generator("theatre rationale", config.seed, split, index).random()
     terse = f"{TERSE} {answer}" if plan.terse else None
     example = Example(
         id=f"{split}-{index:06d}-{family}",
         kind=kind,
-        question=play.question,
+        question=sample.question,
         answer=answer,
-        media=(Media(MediaType.VIDEO, _cut(play, split, index)),),
+        media=(Media(MediaType.VIDEO, _cut(sample, split, index)),),
         options=options,
-        rationale=working if drawn < plan.rationale_fraction else terse,
-        source=f"theatre/{family}",
+        rationale=rationale if drawn < plan.rationale_fraction else terse,
+        source=f"synthetic/{family}",
         split=split,
-        extra={"family": family, "chance": play.chance, "events": list(play.events), **play.extra},
+        extra={
+            "family": family,
+            "chance": sample.chance,
+            "events": list(sample.events),
+            **sample.extra,
+        },
     )
-    return example, play
+    return example, sample
 
 
-def film(config: TheatreConfig, split: str, index: int, play: Play, number: int) -> np.ndarray:
-    """uint8 (T, H, W, 3): one film of a play, with the recipe's scenery."""
+def render_clip(
+    config: SyntheticConfig, split: str, index: int, sample: SyntheticSample, number: int
+) -> np.ndarray:
+    """Draw one clip of a sample with the recipe's distractors: uint8 (T, H, W, 3)."""
     rng = generator("theatre scenery", config.seed, split, index, number)
-    behind, front = scenery(rng, config)
-    sprites = (*behind, *play.films[number], *front)
+    behind, front = distractors(rng, config)
+    sprites = (*behind, *sample.clips[number], *front)
     return draw(sprites, config.frames, config.size, rng, config.texture, config.noise)
 
 
@@ -116,49 +124,51 @@ def _clip(split: str, index: int, number: int) -> str:
     return f"clips/{split}-{index:06d}{'' if number == 0 else f'-{number}'}.mp4"
 
 
-def _cut(play: Play, split: str, index: int) -> Cut:
-    if not play.edit:
+def _cut(sample: SyntheticSample, split: str, index: int) -> Cut:
+    if not sample.edit:
         return Cut.whole(_clip(split, index, 0))
     return Cut(
         tuple(
             Black((end - begin) / FPS)
             if number is None
             else Span(_clip(split, index, number), begin / FPS, end / FPS)
-            for number, begin, end in play.edit
+            for number, begin, end in sample.edit
         )
     )
 
 
-def _splits(config: TheatreConfig) -> dict[str, TheatreSplit]:
+def _splits(config: SyntheticConfig) -> dict[str, SyntheticSplit]:
     return {
-        name: split if isinstance(split, TheatreSplit) else TheatreSplit(rows=split)
+        name: split if isinstance(split, SyntheticSplit) else SyntheticSplit(rows=split)
         for name, split in config.splits.items()
     }
 
 
-def _claim(config: TheatreConfig, folder: Path) -> None:
-    """Check the recipe, and that the folder is this theatre's or nobody's yet."""
+def _claim(config: SyntheticConfig, folder: Path) -> None:
+    """Check the recipe, and that the folder is empty or holds this very world."""
     for name in config.splits:
         if not re.fullmatch(r"[\w-]+", name):
-            raise UsageError(f"theatre split {name!r}: a name has letters, digits, - and _ only")
+            raise UsageError(f"synthetic split {name!r}: a name has letters, digits, - and _ only")
     if not config.splits or not config.families:
-        raise UsageError("theatre.splits and theatre.families must not be empty")
+        raise UsageError("synthetic.splits and synthetic.families must not be empty")
     used = [*config.families, *(f for s in _splits(config).values() for f in s.families or ())]
     unknown = sorted(set(used) - set(FAMILIES))
     if unknown:
-        raise UsageError(f"unknown theatre families {unknown}; there are {', '.join(FAMILIES)}")
+        raise UsageError(f"unknown synthetic families {unknown}; there are {', '.join(FAMILIES)}")
     content = config.model_dump(mode="json", exclude={"workers"}) | {"edition": _EDITION}
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    stamp = folder / "theatre.json"
+    stamp = folder / "synthetic.json"
     if not stamp.exists():
         (folder / "clips").mkdir(parents=True, exist_ok=True)
         atomic_text(stamp, text)
     elif stamp.read_text(encoding="utf-8") != text:
-        raise UsageError(f"{folder} holds another theatre; remove it or choose another folder")
+        raise UsageError(
+            f"{folder} holds another synthetic world; remove it or choose another folder"
+        )
 
 
 def _render(
-    config: TheatreConfig, folder: Path, splits: list[str]
+    config: SyntheticConfig, folder: Path, splits: list[str]
 ) -> Iterator[tuple[str, int, list[Example]]]:
     sizes = {name: split.rows for name, split in _splits(config).items()}
     jobs = [(s, b, min(b + _CHUNK, sizes[s])) for s in splits for b in range(0, sizes[s], _CHUNK)]
@@ -167,7 +177,7 @@ def _render(
             yield split, begin, _render_chunk(config, folder, split, begin, end)
         return
     # spawn, not fork: the caller may run torch's threads, which do not survive a fork
-    # and deaf to Ctrl-C, which reaches the whole process group: the caller ends the pool
+    # Ctrl-C reaches the whole process group: workers ignore it, the caller ends the pool
     with ProcessPoolExecutor(
         min(config.workers, len(jobs)),
         get_context("spawn"),
@@ -182,22 +192,22 @@ def _render(
                 yield *futures[future], future.result()
         except BrokenProcessPool:
             raise KinogradError(
-                "a theatre worker died, perhaps for want of memory; the same command goes on "
-                "where it stopped, with theatre.workers=1 in one process"
+                "a rendering worker died, perhaps out of memory; run the same command again to "
+                "resume, with synthetic.workers=1 for a single process"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _render_chunk(
-    config: TheatreConfig, folder: Path, split: str, begin: int, end: int
+    config: SyntheticConfig, folder: Path, split: str, begin: int, end: int
 ) -> list[Example]:
     examples = []
     for index in range(begin, end):
-        example, play = compose(config, split, index)
-        for number in range(len(play.films)):
+        example, sample = compose(config, split, index)
+        for number in range(len(sample.clips)):
             path = folder / _clip(split, index, number)
             if not path.exists():
-                write_mp4(path, film(config, split, index, play, number))
+                write_mp4(path, render_clip(config, split, index, sample, number))
         examples.append(example)
     return examples

@@ -1,4 +1,4 @@
-"""Frames to a real H.264 mp4, whole or not at all."""
+"""Atomic writer of H.264 mp4 files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ one step of Qwen2.5-VL's temporal position (2 tokens per second)."""
 def write_mp4(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     """Encode uint8 (T, H, W, 3) RGB frames: H.264, yuv420p, QP 18; replaces ``path``.
 
-    Every frame is coded alone, at one quality: predicted frames would carry traces of those
-    before them, and with these the order that some questions ask for. One encoder thread:
-    the bytes are the same on every run of one build of x264.
+    The bytes are the same on every run of one build of x264.
     """
     import av
 
+    # Intra frames only, at one quality: predicted frames would carry traces of those before
+    # them, hence the temporal order that some questions ask for. One thread: same bytes.
     with (
         atomic_path(path, durable=False) as partial,
         av.open(str(partial), "w", format="mp4") as container,

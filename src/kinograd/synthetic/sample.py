@@ -1,9 +1,9 @@
-"""What a family composes: a scene, a question about it, the answer and a working.
+"""Samples that families compose: clips, a question about them, its answer, a rationale.
 
-Families that need temporal order hold to one rule: draw the bag of events and the
-question first, then the answer uniformly among those that some order of the events
-gives, then an order uniformly among those that give it. Whoever sees the frames without
-their order is then left with a uniform guess among ``1 / chance`` answers.
+Families that need temporal order follow one rule: draw the bag of events and the question
+first, then the answer uniformly among those that some order of the events gives, then an
+order uniformly among those that give it. An observer who sees the frames without their
+order can only guess uniformly among ``1 / chance`` answers.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from typing import Any
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.synthetic.scene import Sprite
 from kinograd.types import Kind
 
 
 @dataclass(frozen=True)
-class Play:
-    """One composed question and the films it is about.
+class SyntheticSample:
+    """One composed question and the clips that it is about.
 
     Attributes:
-        films: what each film shows, back to front. Most families have one.
+        clips: sprites of each clip, back to front. Most families have one clip.
         question, answer, kind: as in ``Example``.
-        working: the rationale that earns the answer: what is seen, then what follows.
+        rationale: observations, then the conclusion; it ends in the answer.
         events: ground truth, in temporal order where there is one.
-        blind: what remains of the scene when the order of its frames is lost, as far as
-            the answer can depend on it; the order-blind observer's evidence.
-        chance: accuracy of the best guess from ``blind`` and the question.
+        order_blind_key: evidence of an observer who sees every frame but not their order.
+        chance: accuracy of the best guess from ``order_blind_key`` and the question.
         choices: every possible answer, where they are few.
-        edit: (film, first frame, end frame) after another, ``None`` for black; empty for
-            the whole first film.
+        edit: segments (clip, first frame, end frame), clip None for black; empty: the
+            first clip uncut.
     """
 
-    films: tuple[tuple[Sprite, ...], ...]
+    clips: tuple[tuple[Sprite, ...], ...]
     question: str
     answer: str
-    working: str
+    rationale: str
     events: tuple[Mapping[str, Any], ...]
-    blind: Hashable
+    order_blind_key: Hashable
     chance: float
     kind: Kind = Kind.FREE_FORM
     choices: tuple[str, ...] = ()
@@ -52,33 +51,36 @@ class Play:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Family = Callable[[np.random.Generator, TheatreConfig], Play]
+Family = Callable[[np.random.Generator, SyntheticConfig], SyntheticSample]
 
 
 def pick(rng: np.random.Generator, values: Sequence[str]) -> str:
-    """One of the values."""
+    """Draw one of the values."""
     return values[int(rng.integers(len(values)))]
 
 
 def deal(rng: np.random.Generator, values: tuple[str, ...], count: int) -> list[str]:
-    """``count`` different values, in random order."""
+    """Draw ``count`` different values in random order."""
     return [values[i] for i in rng.permutation(len(values))[:count].tolist()]
 
 
-def ask(rng: np.random.Generator, config: TheatreConfig, *wordings: str) -> str:
-    """The first wording, or any if the recipe paraphrases. Draws once either way."""
+def ask(rng: np.random.Generator, config: SyntheticConfig, *wordings: str) -> str:
+    """Choose the first wording, or any if the recipe paraphrases.
+
+    It draws once either way, so that paraphrasing changes nothing else.
+    """
     wording = pick(rng, wordings)
     return wording if config.paraphrase else wordings[0]
 
 
-def number_of_events(rng: np.random.Generator, config: TheatreConfig) -> int:
+def number_of_events(rng: np.random.Generator, config: SyntheticConfig) -> int:
     return int(rng.integers(config.events[0], config.events[1] + 1))
 
 
 def choose(
     rng: np.random.Generator, events: Sequence[str], answer_of: Callable[[tuple[str, ...]], str]
 ) -> tuple[tuple[str, ...], str, int]:
-    """An order of the events whose answer is uniform among the reachable ones.
+    """Draw an order of the events whose answer is uniform among the reachable ones.
 
     Returns:
         The order, its answer, and how many answers are reachable.
@@ -93,7 +95,7 @@ def choose(
 def _reach(
     bag: tuple[str, ...], answer_of: Callable[[tuple[str, ...]], str]
 ) -> dict[str, list[tuple[str, ...]]]:
-    """Answer to the orders of a bag of events that give it."""
+    """Map each reachable answer to the orders of a bag of events that give it."""
     orders = defaultdict(list)
     for order in sorted(set(permutations(bag))):
         orders[answer_of(order)].append(order)

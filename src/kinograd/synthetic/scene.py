@@ -1,4 +1,4 @@
-"""Scenes as data, and their drawing: shapes on paths over a gradient, in numpy alone.
+"""Scenes as data and their rasteriser: shapes on paths over a gradient, numpy only.
 
 Coordinates are fractions of the frame, x to the right and y down. Shapes are drawn from
 their signed distances, one pixel of anti-aliasing, inside their bounding box only.
@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """One object for the whole clip.
+    """One object with its path through a clip.
 
     Attributes:
         shape: a name in ``OUTLINES``.
@@ -67,11 +67,9 @@ OUTLINES = {
 
 @lru_cache(maxsize=8)
 def background(size: int) -> np.ndarray:
-    """float32 (H, W, 3): red grows to the right, green downwards.
-
-    It never changes, so that a patch shows where in the frame it is; without this cue a
-    small vision tower does not learn positions.
-    """
+    """Make the backdrop, red to the right and green downwards: float32 (H, W, 3)."""
+    # Constant over clips, so that a patch shows where it is in the frame: without this cue a
+    # small vision tower does not learn positions.
     ramp = np.linspace(10, 90, size, dtype=np.float32)
     image = np.full((size, size, 3), 40, dtype=np.float32)
     image[..., 0] = ramp[None, :]
@@ -88,11 +86,11 @@ def draw(
     texture: float = 0.0,
     noise: float = 0.0,
 ) -> np.ndarray:
-    """uint8 (T, H, W, 3): the scene; later sprites hide earlier ones.
+    """Rasterise a scene, later sprites over earlier ones: uint8 (T, H, W, 3).
 
     Args:
         texture: amplitude of a still random pattern, as coarse as the objects.
-        noise: standard deviation of what each pixel of each frame deviates.
+        noise: standard deviation of independent pixel noise.
     """
     backdrop = background(size)
     if texture:

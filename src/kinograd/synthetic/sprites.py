@@ -1,4 +1,4 @@
-"""Things that families put on the stage: flashes, still things, things that glide."""
+"""Sprites that families compose: flashes, still objects, gliding objects, distractors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.synthetic.sample import deal
 from kinograd.synthetic.scene import Sprite
 from kinograd.synthetic.vocabulary import COLOURS, SHAPES
@@ -20,15 +20,17 @@ PLACES = ("top left", "top right", "bottom left", "bottom right")
 
 def flashes(
     rng: np.random.Generator,
-    config: TheatreConfig,
+    config: SyntheticConfig,
     looks: Sequence[tuple[str, str]],
     frames: int | None = None,
 ) -> tuple[tuple[Sprite, ...], tuple[dict[str, Any], ...]]:
-    """(shape, colour) after (shape, colour), each alone in a quadrant.
+    """Make one flash per (shape, colour), in this order, each in a quadrant; and its event.
 
-    Like looks stand in different quadrants as far as four go. That rule, unlike one about
-    neighbours in time, holds in any order: places and times say nothing about the order.
-    ``frames``: within the first so many.
+    Equal looks get different quadrants, up to four. Unlike a rule about neighbours in time,
+    this one holds in any order: places and times reveal nothing about the order.
+
+    Args:
+        frames: flashes fall within the first ``frames`` frames; default all.
     """
     length = config.event_frames
     times = np.sort(rng.permutation((frames or config.frames) // length)[: len(looks)]) * length
@@ -46,16 +48,16 @@ def flashes(
     return tuple(sprites), tuple(events)
 
 
-def still(rng: np.random.Generator, config: TheatreConfig, place: int) -> np.ndarray:
-    """float (T, 2): a path that stays near the centre of a quadrant."""
+def still(rng: np.random.Generator, config: SyntheticConfig, place: int) -> np.ndarray:
+    """Make a path that stays near the centre of a quadrant: float (T, 2)."""
     centre = np.array(QUADRANTS[place]) + rng.uniform(-0.03, 0.03, 2)
     return np.broadcast_to(centre, (config.frames, 2))
 
 
 def still_life(
-    rng: np.random.Generator, config: TheatreConfig, count: int
+    rng: np.random.Generator, config: SyntheticConfig, count: int
 ) -> tuple[tuple[Sprite, ...], tuple[dict[str, Any], ...]]:
-    """``count`` (at most 4) things of different shapes and colours; events left to right."""
+    """Make ``count`` (at most 4) objects of different shapes and colours; and their events."""
     places = sorted(int(p) for p in rng.permutation(4)[:count])
     shapes, colours = deal(rng, SHAPES, count), deal(rng, tuple(COLOURS), count)
     seen = np.ones(config.frames, dtype=bool)
@@ -68,15 +70,15 @@ def still_life(
 
 
 def list_things(events: Sequence[dict[str, Any]], *attributes: str) -> str:
-    """A still life in words. What a question names comes first, what it asks for second:
-    then the answer follows in the list as it will in the conclusion."""
+    """Describe a still life in words, the given attributes of each object in turn."""
+    # Name the questioned attribute before the asked one: the list then reads as the conclusion.
     return " ".join(str(event[a]) for event in events for a in attributes)
 
 
 def ramp(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """float (T,): 0 for a while, then evenly to 1, and 1 for a while.
+    """Draw a phase that rests at 0, rises evenly to 1 and rests there: float (T,).
 
-    Both rests have the same distribution, so that played backwards it is another ramp.
+    Both rests have the same distribution, so that a reversed ramp is another ramp.
     """
     rest = frames // 5
     begin, end = int(rng.integers(rest + 1)), frames - 1 - int(rng.integers(rest + 1))
@@ -84,15 +86,15 @@ def ramp(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def glide(start: Sequence[float], end: Sequence[float], phase: np.ndarray) -> np.ndarray:
-    """float (T, 2): the straight path from ``start`` (phase 0) to ``end`` (phase 1)."""
+    """Make the straight path from ``start`` (phase 0) to ``end`` (phase 1): float (T, 2)."""
     a, b = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     return a + phase[:, None] * (b - a)
 
 
-def scenery(
-    rng: np.random.Generator, config: TheatreConfig
+def distractors(
+    rng: np.random.Generator, config: SyntheticConfig
 ) -> tuple[tuple[Sprite, ...], tuple[Sprite, ...]]:
-    """(behind, in front): the recipe's distractors and occluders, which mean nothing."""
+    """Draw distractors (behind the scene) and occluders (in front); no question is about them."""
     seen = np.ones(config.frames, dtype=bool)
     behind = []
     for _ in range(config.distractors):

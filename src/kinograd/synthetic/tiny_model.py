@@ -8,8 +8,8 @@ tokens, every other text falls back to bytes, so any string encodes and decodes 
 ``<think>``, ``</think>``, ``<answer>`` and ``</answer>`` are single tokens, so their
 boundaries never depend on the text around them.
 
-The default words are the theatre's (``kinograd.synthetic.vocabulary``, which is plain
-Python), because that is the world these models are trained in, and the prompt templates'.
+The default words are those of the synthetic world, in which these models are trained, and
+those of the prompt templates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.prompts import ANSWER_FORM, REASON
-from kinograd.synthetic.vocabulary import words as theatre_words
+from kinograd.synthetic.vocabulary import words as synthetic_words
 from kinograd.types import UsageError
 
 SPECIAL_TOKENS = (
@@ -103,7 +103,7 @@ def make_tiny(
     """Write a randomly initialised checkpoint to ``folder`` (float32, tied embeddings).
 
     The same arguments give the same bytes of weights. ``extra_words`` become single tokens
-    beside the theatre's words.
+    beside the synthetic world's words.
 
     Raises:
         UsageError: unknown size.
@@ -117,7 +117,7 @@ def make_tiny(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts = ["user", "assistant", "system", *REASON.values(), *ANSWER_FORM.values()]
-    for word in [*theatre_words(), *extra_words]:
+    for word in [*synthetic_words(), *extra_words]:
         texts += [word, " " + word]
     ids = _write_tokenizer(folder, texts)
     _write_processor(folder)

@@ -1,4 +1,4 @@
-"""Every word the theatre writes, so that a tiny tokenizer holds each as one token.
+"""Vocabulary of the synthetic world: the tiny tokenizer holds each word as one token.
 
 A test checks that no question, rationale or answer uses a word outside this list.
 """
@@ -15,7 +15,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (245, 245, 245),
     "purple": (160, 50, 200),
 }
-"""Name to RGB; far enough apart to survive chroma subsampling."""
+"""Name to RGB; distant enough to survive chroma subsampling."""
 
 SHAPES = ("square", "circle", "triangle", "cross")
 DIRECTIONS = ("up", "left", "down", "right")
@@ -24,6 +24,7 @@ DIRECTIONS = ("up", "left", "down", "right")
 ARRANGEMENTS = tuple("".join(p) for p in permutations("ABC"))
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
+# Positions are token ids of trained checkpoints: words stay where they are, used or not.
 _PROSE = """
 What Which How Where Does Is Are The Red Two Of
 what which how many where does do did is are was the a an of in on at to and or not no yes
@@ -40,7 +41,7 @@ PUNCTUATION = (".", ",", "?", ":", ";", "->", "-", "(", ")", "!")
 
 
 def words() -> list[str]:
-    """Distinct words and punctuation marks, in a fixed order."""
+    """List distinct words and punctuation marks in a fixed order."""
     plain = [
         *COLOURS,
         *SHAPES,

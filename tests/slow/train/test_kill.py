@@ -68,16 +68,16 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], what: s
 
 
 def write_recipe(
-    method: str, recipe_tree: Callable[..., dict[str, Any]], theatre: Path, folder: Path
+    method: str, recipe_tree: Callable[..., dict[str, Any]], world: Path, folder: Path
 ) -> Path:
     """A recipe of eight steps that evaluates, saves, and meets a clip that is not there."""
     (folder / "kill_test_reward.py").write_text(REWARD)
     held_out = {
-        "data": [str(theatre / "held_out.jsonl")],
+        "data": [str(world / "held_out.jsonl")],
         "limit": 3,
         "sampling": {"max_new_tokens": 4, "temperature": 0.0},
     }
-    rows = (theatre / "train.jsonl").open().readlines()[:9]
+    rows = (world / "train.jsonl").open().readlines()[:9]
     rows.insert(4, rows[0].replace("train-000000", "gone-000000"))  # one goes to quarantine
     (folder / "rows.jsonl").write_text("".join(rows))
     custom = [{"target": "kill_test_reward:variety", "replaces": "accuracy"}]
@@ -103,9 +103,9 @@ def write_recipe(
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "rl"])
 def test_killed_runs_end_as_if_nobody_had_killed_them(
-    method: str, recipe_tree: Callable[..., dict[str, Any]], theatre: Path, tmp_path: Path
+    method: str, recipe_tree: Callable[..., dict[str, Any]], world: Path, tmp_path: Path
 ) -> None:
-    path = write_recipe(method, recipe_tree, theatre, tmp_path)
+    path = write_recipe(method, recipe_tree, world, tmp_path)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(tmp_path)]),
         "OMP_NUM_THREADS": "1",

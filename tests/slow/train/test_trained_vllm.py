@@ -47,7 +47,7 @@ print(json.dumps(answers))
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_greedy_answers_of_a_trained_model_are_vllms(
-    recipe: Callable[..., Any], theatre: Path
+    recipe: Callable[..., Any], world: Path
 ) -> None:
     from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
     from kinograd.datasets.jsonl import read_examples
@@ -73,8 +73,8 @@ def test_greedy_answers_of_a_trained_model_are_vllms(
     )
     folder = train_sft(config)
     model = load(ModelConfig(path=str(folder), device="cpu"))
-    examples = read_examples(theatre / "held_out.jsonl")[:5]
-    with ClipStore(config.video, theatre, model.geometry.size_factor) as store:
+    examples = read_examples(world / "held_out.jsonl")[:5]
+    with ClipStore(config.video, world, model.geometry.size_factor) as store:
         reader = Reader(model, store, config.prompt, seed=0)
         prompts = [reader.read(e) for e in examples]
         clips = [reader.clips(e)[0] for e in examples]

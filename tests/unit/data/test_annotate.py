@@ -56,14 +56,14 @@ def right(body: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def run(theatre: Path, tmp_path: Path) -> Run:
+def run(world: Path, tmp_path: Path) -> Run:
     def annotated(server: Any, rows: list[Any], *overrides: str) -> Outcome:
         url = getattr(server, "url", server)
-        given = {"teacher": {"urls": [url], "model": "m"}, "media_root": str(theatre)}
+        given = {"teacher": {"urls": [url], "model": "m"}, "media_root": str(world)}
         quick = ["video={nframes: 4, max_pixels: 3136, min_pixels: 784, workers: 0}"]
         config = load_section(AnnotateConfig, given, [*quick, "teacher.max_retries=1", *overrides])
         with (
-            ClipStore(config.video, theatre, 28) as store,
+            ClipStore(config.video, world, 28) as store,
             Journal(tmp_path / "journal", digest_of([], asked_of(config))) as journal,
         ):
             return annotate(
@@ -90,10 +90,10 @@ def told(tmp_path: Path) -> Callable[[], dict[str, tuple[str, str]]]:
 
 
 def test_a_row_gets_its_rationale_from_the_published_question(
-    run: Run, serve: Serve, theatre: Path, tmp_path: Path
+    run: Run, serve: Serve, world: Path, tmp_path: Path
 ) -> None:
     server = serve(right)
-    clip = read_examples(theatre / "train.jsonl")[0].media
+    clip = read_examples(world / "train.jsonl")[0].media
     outcome = run(server, [row(3, media=clip, question="See <video>. Is it 3?", extra={"a": 1})])
     assert outcome.kept == 1
     (found,) = read_examples(tmp_path / "out.jsonl")

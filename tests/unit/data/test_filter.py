@@ -81,9 +81,9 @@ def test_captions_are_measured_by_f1_others_by_accuracy() -> None:
 
 
 @pytest.fixture
-def words(recipe: Callable[..., Any], theatre: Path, tmp_path: Path) -> list[str]:
+def words(recipe: Callable[..., Any], world: Path, tmp_path: Path) -> list[str]:
     """A command line that filters six rows, one of them without its clip."""
-    rows = read_examples(theatre / "train.jsonl")[:6]
+    rows = read_examples(world / "train.jsonl")[:6]
     rows[2] = replace(rows[2], media=(Media(MediaType.VIDEO, Cut.whole("gone.mp4")),))
     write_examples(tmp_path / "in.jsonl", rows)
     loaded = recipe("eval", {"eval": {"batch_size": 2, "sampling": {"max_new_tokens": 4}}})

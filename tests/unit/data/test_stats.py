@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.config.video import VideoConfig
 from kinograd.curate.stats import MOST, Spread, Tally, summarise
 from kinograd.curate.stats_page import histogram, write_page
@@ -48,7 +48,7 @@ def test_tables_are_capped_and_spreads_are_near() -> None:
 
 
 def test_clips_are_measured_as_they_are_decoded(tmp_path: Path) -> None:
-    build(TheatreConfig(splits={"rows": 12}, workers=1), tmp_path)
+    build(SyntheticConfig(splits={"rows": 12}, workers=1), tmp_path)
     rows = read_examples(tmp_path / "rows.jsonl")
     config = VideoConfig(fps=2, min_pixels=784, max_pixels=4 * 784)
     summary = summarise(rows, config, str(tmp_path), workers=2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.curate.answer_leak import find_leak
 from kinograd.curate.validate import check_paths, check_text
 from kinograd.datasets.jsonl import read_examples
@@ -108,8 +108,8 @@ def test_each_fault_has_its_reason(shelf: Any, films: Path, tmp_path: Path) -> N
     assert "opened, not decoded" in shown
 
 
-def test_the_theatre_validates_decoded_and_in_parallel(shelf: Any, tmp_path: Path) -> None:
-    build(TheatreConfig(splits={"rows": 30}, workers=1), tmp_path)
+def test_the_synthetic_world_validates_decoded_and_in_parallel(shelf: Any, tmp_path: Path) -> None:
+    build(SyntheticConfig(splits={"rows": 30}, workers=1), tmp_path)
     arguments = ["validate", tmp_path / "rows.jsonl", f"media_root={tmp_path}", "video.nframes=4"]
     assert shelf.run(*arguments, "decode=true", "--out", tmp_path / "one")[0] == 0
     assert shelf.run(*arguments, "workers=2", "--out", tmp_path / "two")[0] == 0

@@ -30,7 +30,7 @@ def _record(name: str, correct: bool | None = True, **changes: object) -> EvalRe
         "id": name,
         "view": "ordered",
         "kind": "multiple_choice",
-        "source": "theatre",
+        "source": "synthetic",
         "family": "order",
         "video": f"{name}.mp4",
         "answer": "A",

@@ -53,9 +53,9 @@ def engine(model) -> Watched:
 
 
 @pytest.fixture
-def run(model, theatre: Path, engine: Watched, tmp_path: Path) -> Iterator[Run]:
+def run(model, world: Path, engine: Watched, tmp_path: Path) -> Iterator[Run]:
     video = VideoConfig(nframes=8, min_pixels=784, max_pixels=3136, workers=0)
-    with ClipStore(video, theatre, model.geometry.size_factor) as store:
+    with ClipStore(video, world, model.geometry.size_factor) as store:
         reader = Reader(model, store, PromptConfig(template="plain"), seed=0)
 
         def evaluated(examples: Sequence[Example], out: str = "e.jsonl", **config: Any):
@@ -67,8 +67,8 @@ def run(model, theatre: Path, engine: Watched, tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="module")
-def examples(theatre: Path) -> list[Example]:
-    return read_examples(theatre / "held_out.jsonl")
+def examples(world: Path) -> list[Example]:
+    return read_examples(world / "held_out.jsonl")
 
 
 def broken(example: Example) -> Example:

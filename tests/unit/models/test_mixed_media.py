@@ -168,16 +168,16 @@ def variety(example, rollout) -> float:
 
 @pytest.mark.parametrize("algo", ["grpo", "t_grpo"])
 def test_reinforcement_on_text_images_and_videos_at_once(
-    recipe, theatre, tmp_path, monkeypatch, algo
+    recipe, world, tmp_path, monkeypatch, algo
 ):
     module = ModuleType("kinograd_test_mixed")
     module.variety = variety  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     rng = np.random.default_rng(0)
     (tmp_path / "media").mkdir()
-    clip = json.loads((theatre / "train.jsonl").read_text().splitlines()[0])["media"][0]
+    clip = json.loads((world / "train.jsonl").read_text().splitlines()[0])["media"][0]
     name = clip["path"]
-    (tmp_path / "media" / "clip.mp4").write_bytes((theatre / name).read_bytes())
+    (tmp_path / "media" / "clip.mp4").write_bytes((world / name).read_bytes())
     pixels = rng.integers(0, 256, (56, 84, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "media" / "a.png")
     video, image = ({"type": t, "path": p} for t, p in (("video", "clip.mp4"), ("image", "a.png")))

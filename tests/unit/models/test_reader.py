@@ -34,10 +34,10 @@ def model(tiny: Path):
 
 
 @pytest.fixture
-def make_reader(model, theatre: Path) -> Iterator[Callable[..., Reader]]:
+def make_reader(model, world: Path) -> Iterator[Callable[..., Reader]]:
     stores = []
 
-    def make(root: Path = theatre, seed: int = 0, **prompt) -> Reader:
+    def make(root: Path = world, seed: int = 0, **prompt) -> Reader:
         stores.append(ClipStore(VIDEO, root, model.geometry.size_factor))
         return Reader(model, stores[-1], PromptConfig(template="plain", **prompt), seed)
 
@@ -47,8 +47,8 @@ def make_reader(model, theatre: Path) -> Iterator[Callable[..., Reader]]:
 
 
 @pytest.fixture(scope="module")
-def examples(theatre: Path) -> list[Example]:
-    return read_examples(theatre / "train.jsonl")
+def examples(world: Path) -> list[Example]:
+    return read_examples(world / "train.jsonl")
 
 
 def pixels(reader: Reader, example: Example, view: View = ORDERED, step: int = 0) -> torch.Tensor:
@@ -128,11 +128,11 @@ def test_an_image_has_no_order(make_reader, examples, tmp_path: Path) -> None:
     assert not torch.equal(plain, pixels(reader, example, BLANK))
 
 
-def test_several_media_stand_in_order(make_reader, model, theatre, examples, tmp_path) -> None:
+def test_several_media_stand_in_order(make_reader, model, world, examples, tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (28, 56, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     for name in ("train-000000.mp4", "train-000001.mp4"):
-        (tmp_path / name).hardlink_to(theatre / "clips" / name)
+        (tmp_path / name).hardlink_to(world / "clips" / name)
     image = Media(MediaType.IMAGE, Cut.whole("a.png"))
     first, second = (
         Media(MediaType.VIDEO, Cut.whole(n)) for n in ("train-000000.mp4", "train-000001.mp4")
@@ -149,11 +149,11 @@ def test_several_media_stand_in_order(make_reader, model, theatre, examples, tmp
     assert torch.equal(prompt.media[2].pixels, make_reader(tmp_path).read(alone).media[0].pixels)
 
 
-def test_failures_are_values_with_reasons(make_reader, theatre, examples, tmp_path) -> None:
-    for clip in (theatre / "clips").glob("train*"):
+def test_failures_are_values_with_reasons(make_reader, world, examples, tmp_path) -> None:
+    for clip in (world / "clips").glob("train*"):
         (tmp_path / clip.name).hardlink_to(clip)
     (tmp_path / "text.mp4").write_text("no film")
-    data = (theatre / "clips" / "train-000000.mp4").read_bytes()
+    data = (world / "clips" / "train-000000.mp4").read_bytes()
     (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
 
     def showing(path: str, **changes) -> Example:

@@ -40,7 +40,13 @@ SHUFFLED = View(ViewKind.SHUFFLED)
 def example(name: str, question: str = "Which ball leaves the box first?") -> Example:
     options = ("the red ball", "the blue ball", "both at once")
     return builders.example(
-        name, Kind.MULTIPLE_CHOICE, question, "B", [video(f"{name}.mp4")], options, source="theatre"
+        name,
+        Kind.MULTIPLE_CHOICE,
+        question,
+        "B",
+        [video(f"{name}.mp4")],
+        options,
+        source="synthetic",
     )
 
 
@@ -95,7 +101,7 @@ def evaluation(name: str, skill: float, videos: int = 25) -> list[EvalRecord]:
                     id=f"{family}-{i}",
                     view=view,
                     kind="multiple_choice",
-                    source="theatre",
+                    source="synthetic",
                     family=family,
                     video=f"scene-{i}.mp4",
                     answer=gold,

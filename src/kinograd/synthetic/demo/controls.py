@@ -40,7 +40,7 @@ def _rft(recipe: DemoRecipe, name: str, control: RftControl, model: Path) -> dic
     """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825), by rounds.
 
     A round samples answers to some of the questions with the newest model, keeps the
-    distinct right ones with their workings, and trains on what this round kept.
+    distinct right ones with their rationales, and trains on what this round kept.
     """
     folder = Path(recipe.dir)
     questions = read_examples(folder / "world" / control.questions)
@@ -100,7 +100,7 @@ def _sample(
 
 
 def _right_ones(groups: list[Group]) -> list[Example]:
-    """A row for each distinct right and well-formed answer, with its own working."""
+    """A row for each distinct right and well-formed answer, with its own rationale."""
     from kinograd.grading.extract import think_span
 
     rows = []
@@ -114,8 +114,8 @@ def _right_ones(groups: list[Group]) -> list[Example]:
     return rows
 
 
-def _with_working(example: Example, working: str, number: int) -> Example:
-    return replace(example, id=f"{example.id}-{number}", rationale=working.strip())
+def _with_working(example: Example, rationale: str, number: int) -> Example:
+    return replace(example, id=f"{example.id}-{number}", rationale=rationale.strip())
 
 
 # ------------------------------------------------------------------ time measured

@@ -62,9 +62,9 @@ def run_demo(recipe: DemoRecipe) -> Path:
 
     began = time.perf_counter()
     folder = Path(recipe.dir)
-    rows = sum(s if isinstance(s, int) else s.rows for s in recipe.theatre.splits.values())
+    rows = sum(s if isinstance(s, int) else s.rows for s in recipe.synthetic.splits.values())
     with progress(rows, "world") as bar:
-        build(recipe.theatre, folder / "world", bar.advance)
+        build(recipe.synthetic, folder / "world", bar.advance)
     model = folder / "untrained"
     if not model.is_dir():
         partial = folder / "untrained.partial"

@@ -1,4 +1,4 @@
-"""The questions the theatre can ask: a family is one file and one line here."""
+"""Registry of question families: a new one is one file and one line here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from kinograd.synthetic.families import (
     dark_event,
     direction,
     enter,
-    exists,
     first,
-    following,
     mix_vid,
+    next,
     order,
-    pace,
     shape,
     shell,
     swap,
@@ -28,7 +26,7 @@ FAMILIES: dict[str, Family] = {
     # events in order
     "order": order.compose,
     "first": first.compose,
-    "next": following.compose,
+    "next": next.compose,
     "around": around.compose,
     "tally": tally.compose,
     # a state to keep track of
@@ -38,12 +36,10 @@ FAMILIES: dict[str, Family] = {
     # motion
     "direction": direction.compose,
     "enter": enter.compose,
-    "pace": pace.compose,
     # nothing moves: controls
     "colour": colour.compose,
     "shape": shape.compose,
     "count": count.compose,
-    "exists": exists.compose,
     # the proxy tasks and description
     "dark_event": dark_event.compose,
     "mix_vid": mix_vid.compose,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, number_of_events, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, number_of_events, pick
 from kinograd.synthetic.sprites import flashes
 from kinograd.types import Kind
 
 _OTHERS = ("red", "green", "blue", "purple")
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     count = number_of_events(rng, config)
     colours = [pick(rng, _OTHERS) for _ in range(count)]
     turn = int(rng.integers(count))
@@ -29,8 +29,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     ]
     steps.insert(turn, "white")
     sprites, events = flashes(rng, config, [("circle", c) for c in colours])
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(
             rng,
             config,
@@ -38,9 +38,9 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             f"How many are shown {side} the white flash?",
         ),
         answer=str(number),
-        working=f"{' '.join(steps)} . {side} {number}",
+        rationale=f"{' '.join(steps)} . {side} {number}",
         events=events,
-        blind=count,
+        order_blind_key=count,
         chance=1 / count,
         kind=Kind.NUMERICAL,
     )

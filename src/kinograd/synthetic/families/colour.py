@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask
 from kinograd.synthetic.sprites import list_things, still_life
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     sprites, events = still_life(rng, config, int(rng.integers(1, 4)))
     asked = events[int(rng.integers(len(events)))]
     shape, colour = asked["shape"], asked["colour"]
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(
             rng, config, f"What colour is the {shape}?", f"Which colour does the {shape} show?"
         ),
         answer=colour,
-        working=f"{list_things(events, 'shape', 'colour')} . {shape} {colour}",
+        rationale=f"{list_things(events, 'shape', 'colour')} . {shape} {colour}",
         events=events,
-        blind=tuple(sorted((e["shape"], e["colour"]) for e in events)),
+        order_blind_key=tuple(sorted((e["shape"], e["colour"]) for e in events)),
         chance=1.0,
     )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask
 from kinograd.synthetic.sprites import still_life
 from kinograd.types import Kind
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     number = int(rng.integers(1, 5))
     sprites, events = still_life(rng, config, number)
     steps = " ".join(f"{e['colour']} {n}" for n, e in enumerate(events, 1))
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(rng, config, "How many things are there?", "How many objects are shown?"),
         answer=str(number),
-        working=f"{steps} . total {number}",
+        rationale=f"{steps} . total {number}",
         events=events,
-        blind=number,
+        order_blind_key=number,
         chance=1.0,
         kind=Kind.NUMERICAL,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, pick
 from kinograd.synthetic.scene import Sprite
 from kinograd.synthetic.sprites import PLACES, QUADRANTS, glide, ramp
 from kinograd.synthetic.vocabulary import COLOURS, DIRECTIONS, SHAPES
@@ -19,7 +19,7 @@ ROUTES = {
 }
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     answer = pick(rng, DIRECTIONS)
     start, end = ROUTES[answer][int(rng.integers(2))]
     shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
@@ -27,15 +27,15 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     path = glide(QUADRANTS[start], QUADRANTS[end], ramp(rng, config.frames)) + jitter
     seen = np.ones(config.frames, dtype=bool)
     sprite = Sprite(shape, COLOURS[colour], float(rng.uniform(0.16, 0.2)), path, seen)
-    return Play(
-        films=((sprite,),),
+    return SyntheticSample(
+        clips=((sprite,),),
         question=ask(
             rng, config, f"Where does the {shape} move?", f"Which way does the {shape} move?"
         ),
         answer=answer,
-        working=f"{PLACES[start]} , {PLACES[end]} . moves {answer}",
+        rationale=f"{PLACES[start]} , {PLACES[end]} . moves {answer}",
         events=({"shape": shape, "colour": colour, "from": PLACES[start], "to": PLACES[end]},),
-        blind=tuple(sorted((start, end))),
+        order_blind_key=tuple(sorted((start, end))),
         chance=0.5,
         choices=DIRECTIONS,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, pick
 from kinograd.synthetic.scene import Sprite
 from kinograd.synthetic.sprites import PLACES, QUADRANTS, glide, ramp
 from kinograd.synthetic.vocabulary import COLOURS, SHAPES
@@ -13,7 +13,7 @@ from kinograd.synthetic.vocabulary import COLOURS, SHAPES
 _ANSWERS = ("enters", "leaves")
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     answer = pick(rng, _ANSWERS)
     place = int(rng.integers(4))
     x, y = QUADRANTS[place]
@@ -26,8 +26,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     seen = np.ones(config.frames, dtype=bool)
     sprite = Sprite(shape, COLOURS[colour], float(rng.uniform(0.16, 0.2)), path, seen)
     stages = ("nothing", PLACES[place]) if answer == "enters" else (PLACES[place], "nothing")
-    return Play(
-        films=((sprite,),),
+    return SyntheticSample(
+        clips=((sprite,),),
         question=ask(
             rng,
             config,
@@ -35,9 +35,9 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             f"Is it that the {shape} enters or leaves?",
         ),
         answer=answer,
-        working=f"{stages[0]} , {stages[1]} . {answer}",
+        rationale=f"{stages[0]} , {stages[1]} . {answer}",
         events=({"shape": shape, "colour": colour, "place": PLACES[place], "does": answer},),
-        blind=(shape, place),
+        order_blind_key=(shape, place),
         chance=0.5,
         choices=_ANSWERS,
     )

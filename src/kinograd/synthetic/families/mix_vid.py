@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, deal, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, deal, pick
 from kinograd.synthetic.sprites import flashes
 from kinograd.synthetic.vocabulary import COLOURS
 from kinograd.types import Kind
@@ -17,15 +17,15 @@ from kinograd.types import Kind
 _TURNS = 2  # of each clip
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     frames = config.frames // 2  # each clip gives its first half
     part = frames // _TURNS
     most = max(2, min(3, frames // config.event_frames))
-    films, events, colours = [], [], {}
+    clips, events, colours = [], [], {}
     for shape in ("circle", "square"):
         colours[shape] = deal(rng, tuple(COLOURS), int(rng.integers(2, most + 1)))
         sprites, happened = flashes(rng, config, [(shape, c) for c in colours[shape]], frames)
-        films.append(sprites)
+        clips.append(sprites)
         events += happened
     swapped = bool(rng.integers(2))
     edit = []
@@ -34,8 +34,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
         edit += pair[::-1] if swapped else pair
     shape, place = pick(rng, ("circle", "square")), pick(rng, ("first", "last"))
     answer = colours[shape][0 if place == "first" else -1]
-    return Play(
-        films=tuple(films),
+    return SyntheticSample(
+        clips=tuple(clips),
         question=ask(
             rng,
             config,
@@ -43,9 +43,9 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             f"Of the {shape} clip, which colour is {place}?",
         ),
         answer=answer,
-        working=f"{shape} {' '.join(colours[shape])} . {place} {answer}",
+        rationale=f"{shape} {' '.join(colours[shape])} . {place} {answer}",
         events=tuple(events),
-        blind=tuple(sorted(colours[shape])),
+        order_blind_key=tuple(sorted(colours[shape])),
         chance=1 / len(colours[shape]),
         kind=Kind.MIX_VID,
         edit=tuple(edit),

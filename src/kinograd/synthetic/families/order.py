@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, deal, number_of_events
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, deal, number_of_events
 from kinograd.synthetic.sprites import flashes
 from kinograd.synthetic.vocabulary import COLOURS, ORDINALS
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     count = number_of_events(rng, config)
     colours = deal(rng, tuple(COLOURS), count)
     asked = int(rng.integers(count))
     name = "last" if asked == count - 1 else ORDINALS[asked]
     sprites, events = flashes(rng, config, [("circle", c) for c in colours])
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(
             rng,
             config,
@@ -26,8 +26,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             f"What is the colour of the {name} flash?",
         ),
         answer=colours[asked],
-        working=f"{' '.join(colours)} . {name} {colours[asked]}",
+        rationale=f"{' '.join(colours)} . {name} {colours[asked]}",
         events=events,
-        blind=tuple(sorted(colours)),
+        order_blind_key=tuple(sorted(colours)),
         chance=1 / count,
     )

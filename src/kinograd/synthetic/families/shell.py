@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, choose, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, choose, pick
 from kinograd.synthetic.scene import Sprite
 from kinograd.synthetic.vocabulary import COLOURS
 
@@ -34,7 +34,7 @@ def _last(start: int):
     return lambda swaps: states(start, swaps)[-1]
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     most = (config.frames - _SHOW_FRAMES) // _SWAP_FRAMES
     count = min(most, max(3, int(rng.integers(config.events[0], config.events[1] + 1))))
     while True:
@@ -49,8 +49,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
         {"frame": _SHOW_FRAMES + n * _SWAP_FRAMES, "cups": [_PLACES[int(c)] for c in swap]}
         for n, swap in enumerate(swaps)
     ]
-    return Play(
-        films=(_sprites(rng, config, start, swaps),),
+    return SyntheticSample(
+        clips=(_sprites(rng, config, start, swaps),),
         question=ask(
             rng,
             config,
@@ -58,9 +58,9 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             "Where does the ball end?",
         ),
         answer=answer,
-        working=f"{' '.join(path)} . last {answer}",
+        rationale=f"{' '.join(path)} . last {answer}",
         events=tuple(events),
-        blind=(start, tuple(sorted(swaps))),
+        order_blind_key=(start, tuple(sorted(swaps))),
         chance=1 / 3,
         choices=_PLACES,
         extra={"states": path},
@@ -68,7 +68,7 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
 
 
 def _sprites(
-    rng: np.random.Generator, config: TheatreConfig, start: int, swaps: Sequence[str]
+    rng: np.random.Generator, config: SyntheticConfig, start: int, swaps: Sequence[str]
 ) -> tuple[Sprite, ...]:
     seen = np.ones(config.frames, dtype=bool)
     shown = np.arange(config.frames) < _SHOW_FRAMES

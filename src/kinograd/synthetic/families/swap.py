@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, choose, number_of_events, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, choose, number_of_events, pick
 from kinograd.synthetic.sprites import flashes
 
 _PLACES = {"red": (0, 1), "blue": (1, 2), "green": (0, 2)}
@@ -29,7 +29,7 @@ def _leader(colours: Sequence[str]) -> str:
     return states(colours)[-1][0]
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     while True:
         bag = [pick(rng, tuple(_PLACES)) for _ in range(max(_LEAST, number_of_events(rng, config)))]
         colours, answer, reachable = choose(rng, bag, _leader)
@@ -40,13 +40,13 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     sprites, events = flashes(rng, config, [("square", c) for c in colours])
     rules = f" {RULES}" if config.rules else ""
     wording = ask(rng, config, "Which letter ends first?", "Which letter is first at the end?")
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=f"ABC swap.{rules} {wording}",
         answer=answer,
-        working=f"ABC {steps} . first {answer}",
+        rationale=f"ABC {steps} . first {answer}",
         events=events,
-        blind=tuple(sorted(colours)),
+        order_blind_key=tuple(sorted(colours)),
         chance=1 / 3,
         extra={"states": path, "rules": RULES},
     )

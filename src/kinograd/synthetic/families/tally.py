@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, number_of_events, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, number_of_events, pick
 from kinograd.synthetic.sprites import flashes
 from kinograd.types import Kind
 
 _COUNTED = ("red", "green", "blue")
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     count = max(3, number_of_events(rng, config))
     asked = pick(rng, _COUNTED)
     others = [c for c in _COUNTED if c != asked]
@@ -30,8 +30,8 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     side = pick(rng, ("before", "after"))
     total = number if side == "before" else hits - number
     sprites, events = flashes(rng, config, [("circle", c) for c in colours])
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(
             rng,
             config,
@@ -39,9 +39,9 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
             f"How many times is {asked} shown {side} white?",
         ),
         answer=str(total),
-        working=f"{' '.join(colours)} . {asked} {side} white {total}",
+        rationale=f"{' '.join(colours)} . {asked} {side} white {total}",
         events=events,
-        blind=tuple(sorted(colours)),
+        order_blind_key=tuple(sorted(colours)),
         chance=1 / (hits + 1),
         kind=Kind.NUMERICAL,
     )

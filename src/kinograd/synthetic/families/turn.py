@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, choose, number_of_events, pick
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, choose, number_of_events, pick
 from kinograd.synthetic.sprites import flashes
 from kinograd.synthetic.vocabulary import DIRECTIONS
 
@@ -37,7 +37,7 @@ def _last(colours: Sequence[str]) -> str:
     return states(colours)[-1]
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     while True:
         bag = [pick(rng, _COLOURS) for _ in range(max(_LEAST, number_of_events(rng, config)))]
         colours, answer, reachable = choose(rng, bag, _last)
@@ -48,13 +48,13 @@ def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
     sprites, events = flashes(rng, config, [("triangle", c) for c in colours])
     rules = f" {RULES}" if config.rules else ""
     wording = ask(rng, config, "Where does it point last?", "Where does it end?")
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=f"The arrow starts up.{rules} {wording}",
         answer=answer,
-        working=f"{path[0]} {steps} . last {answer}",
+        rationale=f"{path[0]} {steps} . last {answer}",
         events=events,
-        blind=tuple(sorted(colours)),
+        order_blind_key=tuple(sorted(colours)),
         chance=1 / len(DIRECTIONS),
         choices=DIRECTIONS,
         extra={"states": path, "rules": RULES},

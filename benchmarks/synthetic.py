@@ -1,6 +1,6 @@
-"""CPU milliseconds per clip of the theatre: compose, draw, encode, by family.
+"""CPU milliseconds per clip of the synthetic world: compose, draw, encode, by family.
 
-python benchmarks/theatre.py > benchmarks/results/theatre.json
+python benchmarks/synthetic.py > benchmarks/results/synthetic.json
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.build import compose, film
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.build import compose, render_clip
 from kinograd.synthetic.families import FAMILIES
 from kinograd.synthetic.mp4_writer import write_mp4
 
@@ -27,10 +27,10 @@ def milliseconds(work: Callable[[int], object]) -> tuple[float, list]:
 
 
 def measure(family: str, path: Path) -> dict[str, float]:
-    world = TheatreConfig(families=[family], splits={"train": CLIPS})
+    world = SyntheticConfig(families=[family], splits={"train": CLIPS})
     compose_ms, rows = milliseconds(lambda i: compose(world, "train", i))
-    draw_ms, films = milliseconds(lambda i: film(world, "train", i, rows[i][1], 0))
-    encode_ms, _ = milliseconds(lambda i: write_mp4(path, films[i]))
+    draw_ms, clips = milliseconds(lambda i: render_clip(world, "train", i, rows[i][1], 0))
+    encode_ms, _ = milliseconds(lambda i: write_mp4(path, clips[i]))
     parts = {"compose": compose_ms, "draw": draw_ms, "encode": encode_ms}
     return {k: round(v, 3) for k, v in (parts | {"clip": sum(parts.values())}).items()}
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinograd.config.synthetic import TheatreConfig
-from kinograd.synthetic.sample import Play, ask, deal, number_of_events
+from kinograd.config.synthetic import SyntheticConfig
+from kinograd.synthetic.sample import SyntheticSample, ask, deal, number_of_events
 from kinograd.synthetic.sprites import flashes
 from kinograd.synthetic.vocabulary import COLOURS
 
 
-def compose(rng: np.random.Generator, config: TheatreConfig) -> Play:
+def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSample:
     count = max(3, number_of_events(rng, config))  # of two, the other one is no question
     colours = deal(rng, tuple(COLOURS), count)
     asked = int(rng.integers(count - 1))
     before, answer = colours[asked], colours[asked + 1]
     sprites, events = flashes(rng, config, [("circle", c) for c in colours])
-    return Play(
-        films=(sprites,),
+    return SyntheticSample(
+        clips=(sprites,),
         question=ask(
             rng, config, f"Which colour comes next after {before}?", f"What follows {before}?"
         ),
         answer=answer,
-        working=f"{' '.join(colours)} . after {before} {answer}",
+        rationale=f"{' '.join(colours)} . after {before} {answer}",
         events=events,
-        blind=tuple(sorted(colours)),
+        order_blind_key=tuple(sorted(colours)),
         chance=1 / (count - 1),
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from kinograd.config.schema import ModelConfig
-from kinograd.config.synthetic import TheatreConfig
+from kinograd.config.synthetic import SyntheticConfig
 from kinograd.models.load import load
 from kinograd.synthetic.build import compose
 from kinograd.synthetic.families import FAMILIES
@@ -82,10 +82,10 @@ def test_tags_survive_where_special_tokens_are_dropped(tokenizer) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_theatre_words_are_whole_tokens(tokenizer, family: str) -> None:
-    """No word of a theatre text is spelled out: prompts and responses stay short."""
+def test_synthetic_words_are_whole_tokens(tokenizer, family: str) -> None:
+    """No word of a synthetic text is spelled out: prompts and responses stay short."""
     knobs = {"paraphrase": True, "rules": True, "multiple_choice": True}
-    plain = TheatreConfig(families=[family], splits={"train": 60})
+    plain = SyntheticConfig(families=[family], splits={"train": 60})
     for config in (plain, plain.model_copy(update=knobs)):
         for index in range(60):
             example, _ = compose(config, "train", index)
