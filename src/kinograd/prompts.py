@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from kinograd.config.schema import PromptConfig
-from kinograd.types import DataError, Example, Kind
+from kinograd.kinds import KINDS
+from kinograd.types import DataError, Example
 
 _VIDEO_R1 = (
     "{question}\nPlease think about this question as if you were a human pondering deeply. "
@@ -39,21 +40,6 @@ EVALUATION = {
     "dvd_counting_eval": (_TAGS % ("", " (number)")).replace(" Output", " First output") + ".",
 }
 
-_TEXT = " Please provide your text answer within the <answer> </answer> tags."
-_NUMBER = (
-    " Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags."
-)
-
-# Video-R1's TYPE_TEMPLATE: the form of the answer, by kind
-ANSWER_FORM = {
-    Kind.MULTIPLE_CHOICE: " Please provide only the single option letter (e.g., A, B, C, D, etc.) "
-    "within the <answer> </answer> tags.",
-    Kind.NUMERICAL: _NUMBER,
-    Kind.REGRESSION: _NUMBER,
-    Kind.OCR: " Please transcribe text from the image/video clearly and provide your text answer "
-    "within the <answer> </answer> tags.",
-}
-
 _PLACEHOLDER = re.compile(r"(<video>|<image>)")
 
 
@@ -67,7 +53,7 @@ def question_text(example: Example, config: PromptConfig) -> str:
             question = f"{question}Options:\n{listed}"
         else:
             question = f"{question}\n{listed}".rstrip("\n")
-    form = ANSWER_FORM.get(example.kind, _TEXT)
+    form = KINDS[example.kind].answer_form
     if config.mode == "direct":
         return question if config.template == "plain" else f"{question.rstrip()}\n{form.strip()}"
     text = (REASON | EVALUATION)[config.template].replace("{question}", question)

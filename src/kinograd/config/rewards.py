@@ -1,26 +1,17 @@
-"""The ``reward`` section of a recipe: which rules grade a rollout, and what is added."""
+"""The ``reward`` section of a recipe: rules that grade a rollout, and shaping terms."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from kinograd.section import Positive, Section
 
-RewardMode = Literal[
-    "default",
-    "published:video_r1",
-    "published:video_r1_eval",
-    "published:vidbridge",
-    "published:open_r1_video",
-    "published:open_r1_video_v1",
-    "published:dvd_counting",
-    "published:dvd_counting_eval",
-]
-
-# What each source uses where a recipe does not say otherwise.
+# Reward modes, with what each source uses where a recipe does not say otherwise; their rules are
+# in kinograd.rewards.modes.
 MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "default": {"format": "fullmatch", "combine": "sum", "correct_threshold": 0.5},
     "published:video_r1": {"format": "fullmatch", "combine": "sum", "correct_threshold": 0.1},
@@ -33,9 +24,34 @@ MODE_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class LengthBonus(Section):
+def _known_mode(mode: str) -> str:
+    if mode in MODE_DEFAULTS:
+        return mode
+    names = [repr(name) for name in MODE_DEFAULTS]
+    expected = f"{', '.join(names[:-1])} or {names[-1]}"
+    raise PydanticKnownError("literal_error", {"expected": expected})
+
+
+RewardMode = Annotated[
+    str, AfterValidator(_known_mode), Field(json_schema_extra={"enum": list(MODE_DEFAULTS)})
+]
+# Parts of a Score that graders write; shaping sections add one each.
+GRADER_PARTS = {
+    "accuracy", "format", "answered", "recall", "precision", "keywords", "consistency",
+}  # fmt: skip
+
+
+class Shaping(Section):
+    """Base of the sections that add to a reward; the function is in kinograd.rewards.shaping."""
+
+    part: ClassVar[str]
+    """Key of what it adds in ``Score.parts``."""
+
+
+class LengthBonus(Shaping):
     """Video-R1 equation 5: ``value`` for a correct answer of ``low..high`` tokens."""
 
+    part = "length"
     value: float = 0.2
     low: Positive = 320
     high: Positive = 512
@@ -49,9 +65,10 @@ class LengthBonus(Section):
         return self
 
 
-class OverlongPenalty(Section):
+class OverlongPenalty(Shaping):
     """DAPO equation 13: linear from 0 at ``max_tokens - cache`` to -1 at ``max_tokens``."""
 
+    part = "overlong"
     max_tokens: Positive
     cache: Positive
 
@@ -62,14 +79,16 @@ class OverlongPenalty(Section):
         return self
 
 
-class RepetitionPenalty(Section):
+class RepetitionPenalty(Shaping):
+    """``value`` times the share of n-grams of tokens that occurred before."""
+
+    part = "repetition"
     ngram: Positive = 4
     value: float = Field(-0.5, le=0)
-    """Times the share of repeated n-grams of tokens."""
 
 
 class CustomReward(Section):
-    """A user's own function; see docs/guide/rewards.md for its signature."""
+    """A user's own reward function; docs/guide/rewards.md shows its signature."""
 
     type: Literal["python"] = "python"
     target: str = Field(pattern=r"^[\w.]+:\w+$")
@@ -88,7 +107,7 @@ class CustomReward(Section):
 
 class RewardConfig(Section):
     mode: RewardMode = "default"
-    """``published:*`` reproduces the source's code, faults included, for replication."""
+    """Rules that grade; ``published:*`` reproduces a paper's code, faults included."""
     format: Literal["fullmatch", "prefix", "off"] = "fullmatch"
     """Whole text (Video-R1), its beginning (VidBridge-R1), or tags not demanded at all."""
     combine: Literal["sum", "product"] = "sum"
@@ -108,7 +127,7 @@ class RewardConfig(Section):
     """An answer that the reasoning's own conclusion contradicts earns no task reward."""
     custom: list[CustomReward] = []
     judges: dict[str, str] = {}
-    """Which judge grades which kind, for instance ``{dark_event: big, caption: events}``."""
+    """Judge of each judged kind, for instance ``{dark_event: big, caption: events}``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -126,18 +145,19 @@ class RewardConfig(Section):
             raise ValueError("must be a finite number")
         return value
 
+    @property
+    def shaping(self) -> list[Shaping]:
+        """Shaping sections that the recipe sets, in the order of their keys."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value for value in values if isinstance(value, Shaping)]
+
     @model_validator(mode="after")
     def _distinct_parts(self) -> RewardConfig:
         names = [c.part for c in self.custom]
-        twice = {n for n in names if names.count(n) > 1} | (set(names) & BUILT_IN_PARTS)
+        taken = GRADER_PARTS | {section.part for section in Shaping.__subclasses__()}
+        twice = {n for n in names if names.count(n) > 1} | (set(names) & taken)
         if twice:
             raise ValueError(f"custom: give each reward its own name; {sorted(twice)} is taken")
         if sum(c.replaces is not None for c in self.custom) > 1:
             raise ValueError("custom: only one reward can replace the accuracy")
         return self
-
-
-BUILT_IN_PARTS = {
-    "accuracy", "format", "answered", "recall", "precision", "keywords", "consistency",
-    "length", "overlong", "repetition",
-}  # fmt: skip

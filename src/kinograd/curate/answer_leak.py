@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 
 from kinograd.grading.choice import option_texts, read_choice
-from kinograd.rewards.rubric import bare
+from kinograd.grading.extract import strip_answer_tags
 from kinograd.types import Example, Kind
 
 _WORD = re.compile(r"\w+")
@@ -38,18 +38,18 @@ def normalised(text: str) -> str:
 
 def find_leak(example: Example) -> str | None:
     """How the question gives the answer away; None if it does not."""
-    answer = normalised(bare(example.answer))
+    answer = normalised(strip_answer_tags(example.answer))
     question = f" {normalised(example.question)} "
     if " or " in question:
         return None
     for found in _STATED.finditer(example.question):
         said = f"{normalised(example.question[found.end() :])} "
         if answer and said.startswith(f"{answer} "):
-            return f"the question states the answer {bare(example.answer)[:60]!r}"
+            return f"the question states the answer {strip_answer_tags(example.answer)[:60]!r}"
     others: list[str] = []
     if example.kind is Kind.MULTIPLE_CHOICE:
         texts = option_texts(example.options)
-        gold = read_choice(bare(example.answer), example.options)
+        gold = read_choice(strip_answer_tags(example.answer), example.options)
         answer = normalised(texts.pop(gold, "")) if gold else ""
         others = [normalised(text) for text in texts.values()]
     quoted = answer.count(" ") >= _LONG - 1 and f" {answer} " in question

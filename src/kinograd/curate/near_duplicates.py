@@ -24,7 +24,7 @@ from kinograd.curate.journal import Journal, resumable
 from kinograd.curate.selection import Outcome, write_outcome
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen, digest
-from kinograd.rewards.rubric import bare
+from kinograd.grading.extract import strip_answer_tags
 from kinograd.types import Example
 from kinograd.video.cut import media_to_json
 
@@ -136,7 +136,9 @@ class Unique:
             return f"the same question about the same clip as {first}"
         if not pictures:
             return None
-        key = digest(f"{question}\x1e{normalised(bare(example.answer))}\x1e{len(pictures)}")
+        key = digest(
+            f"{question}\x1e{normalised(strip_answer_tags(example.answer))}\x1e{len(pictures)}"
+        )
         mine = bytes.fromhex("".join(pictures))
         places, others = self._alike.setdefault(key, ([], bytearray()))
         if (place := alike(mine, others)) is not None:

@@ -32,7 +32,8 @@ from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen
 from kinograd.files import atomic_stream, atomic_text
 from kinograd.grading.choice import option_texts, read_choice
-from kinograd.rewards.rubric import bare, check_answer
+from kinograd.grading.extract import strip_answer_tags
+from kinograd.kinds import check_gold
 from kinograd.types import Example, Kind, Media, MediaType
 
 _ODD_PATH = re.compile(r"^/|^[A-Za-z]:|\\|^[A-Za-z][A-Za-z0-9+.\-]+:|(?:^|/)\.\.(?:/|$)|\0")
@@ -135,9 +136,9 @@ def check_text(example: Example) -> tuple[Reason, str] | None:
         for text, count in Counter(texts.values()).items():
             if count > 1:
                 return Reason.OPTIONS, f"{count} options read {text[:60]!r}"
-        if read_choice(bare(example.answer), example.options) is None:
+        if read_choice(strip_answer_tags(example.answer), example.options) is None:
             return Reason.OPTIONS, f"the answer {example.answer[:60]!r} names none of the options"
-    if failed := check_answer(example.kind, example.answer, example.options):
+    if failed := check_gold(example.kind, example.answer, example.options):
         return Reason.ANSWER, failed
     leak = find_leak(example)
     return (Reason.LEAK, leak) if leak else None

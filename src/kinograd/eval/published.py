@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from kinograd.eval.metrics import EvalRecord, summarise
-from kinograd.rewards import published
+from kinograd.kinds import KINDS
+from kinograd.rewards.modes import MODES
 from kinograd.types import Kind, UsageError, ViewKind
 
 
@@ -52,20 +53,19 @@ def own_figures(records: Sequence[EvalRecord]) -> tuple[dict[str, Any] | None, f
         whatever ``reward.mode`` is, and the 0 to 2 of dark_event. None where there are none.
     """
     rows = [r for r in records if r["view"] == ViewKind.ORDERED]
-    graded = {Kind.REGRESSION, Kind.DARK_EVENT}
-    ruled = [r for r in rows if r["kind"] not in graded]
+    ruled = [r for r in rows if not KINDS[Kind(r["kind"])].graded]
     scores = [
         score
         for r in rows
-        if r["kind"] in graded and r["error"] is None and (score := _score(r)) is not None
+        if KINDS[Kind(r["kind"])].graded and r["error"] is None and (score := _score(r)) is not None
     ]
     mean = 100 * sum(scores) / len(scores) if scores else None
     return summarise(ruled) if ruled else None, mean
 
 
 def _score(record: EvalRecord) -> float | None:
-    if record["kind"] == Kind.DARK_EVENT:
+    kind = Kind(record["kind"])
+    if KINDS[kind].judge is not None:
         return record["value"]
-    return published.accuracy(
-        "published:video_r1_eval", Kind.REGRESSION, record["text"], record["answer"]
-    )
+    mode = MODES["published:video_r1_eval"]
+    return mode.accuracy(kind, record["text"], mode.tagged(record["answer"]))

@@ -28,6 +28,12 @@ def answer_span(text: str) -> str | None:
     return tail[start + len(_ANSWER) : end].strip() if 0 <= start < end else None
 
 
+def strip_answer_tags(solution: str) -> str:
+    """Return a gold answer without ``<answer>`` tags, stripped."""
+    found = answer_span(solution)
+    return solution.strip() if found is None else found
+
+
 def think_span(text: str) -> str | None:
     """Reasoning before the last ``</think>``, stripped; None if it was never closed.
 

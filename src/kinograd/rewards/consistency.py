@@ -1,4 +1,4 @@
-"""Does the reasoning conclude what the answer says?
+"""Consistency of the reasoning's stated conclusion with the answer.
 
 A model may reason towards one option and answer another; rewarding that teaches it that
 reasoning does not matter. Only a conclusion in so many words is held against an answer
@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kinograd.grading.choice import read_choice
-from kinograd.grading.numeric import read_quantity, same_number
+from kinograd.kinds import KINDS
 from kinograd.types import Kind
 
 _CONCLUSION = re.compile(
@@ -26,9 +25,7 @@ _CLAUSE_CHARS = 120
 def is_consistent(
     kind: Kind, reasoning: str | None, answer: str, options: Sequence[str] = ()
 ) -> bool | None:
-    """Whether the last stated conclusion is the answer; None if none can be read.
-
-    Only letters and numbers are compared: two free texts may say the same in other words.
+    """Compare the reasoning's last stated conclusion with the answer; None if it states none.
 
     Raises:
         symbolic.SymbolicError: a formula could not be evaluated.
@@ -38,10 +35,4 @@ def is_consistent(
     if not stated:
         return None
     conclusion = _CLAUSE_END.split(reasoning[stated[-1] :][:_CLAUSE_CHARS])[0]
-    if kind is Kind.MULTIPLE_CHOICE:
-        meant, given = read_choice(conclusion, options), read_choice(answer, options)
-        return None if meant is None or given is None else meant == given
-    if kind in (Kind.NUMERICAL, Kind.REGRESSION):
-        number, written = read_quantity(conclusion), read_quantity(answer)
-        return None if number is None or written is None else same_number(written, number)
-    return None
+    return KINDS[kind].agree(conclusion, answer, options)

@@ -3,7 +3,7 @@
 All questions to judges, and all asynchronous custom rewards, of one call are under way
 together; results are consumed by index, so the order of arrival changes nothing.
 
-``python -m kinograd.rewards.score`` grades JSON lines from standard input (``lines.py``).
+``python -m kinograd.rewards.score`` grades JSON lines from standard input (``grade_jsonl.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from dataclasses import replace
 from typing import cast
 
 from kinograd.config.rewards import CustomReward, RewardConfig
-from kinograd.rewards import custom, length, published, rubric
+from kinograd.kinds import KINDS
+from kinograd.rewards import custom, rubric
+from kinograd.rewards.modes import MODES
+from kinograd.rewards.shaping import shaping_parts
 from kinograd.types import (
     Example,
     Group,
@@ -52,18 +55,18 @@ def score_groups(
     flat = [g for group in groups for g in (group, group.twin) if g is not None]
     check_routing({g.example.kind for g in flat}, config, judges)
     cases = [(g.example, r) for g in flat for r in g.rollouts]
-    settled = [_settled(rollout, config) for _, rollout in cases]
-    live = [i for i, score in enumerate(settled) if score is None]
+    early = [scored_without_grading(rollout, config) for _, rollout in cases]
+    live = [i for i, score in enumerate(early) if score is None]
     asked = {i: r for i in live if (r := _request(*cases[i], config)) is not None}
     customs = {i: _plain_customs(*cases[i], config) for i in live}
-    late = [r for r in config.custom if custom.is_async(custom.load(r))]
+    async_customs = [r for r in config.custom if custom.is_async(custom.load(r))]
     # No event loop without need: a notebook runs one already.
     verdicts: dict[int, Verdict] = {}
-    if asked or late:
-        verdicts = asyncio.run(_await_all(cases, asked, customs, late, config, judges))
+    if asked or async_customs:
+        verdicts = asyncio.run(_await_all(cases, asked, customs, async_customs, config, judges))
     scores = [
         score or _graded(*cases[i], config, verdicts.get(i), customs[i])
-        for i, score in enumerate(settled)
+        for i, score in enumerate(early)
     ]
     return _regroup(groups, scores, config)
 
@@ -82,25 +85,27 @@ def check_routing(
     """
     for reward in config.custom:
         custom.load(reward)
+    routable = {kind.value for kind in KINDS if KINDS[kind].judge is not None}
     for kind, name in config.judges.items():
-        if kind not in rubric.ROUTABLE:
-            known = ", ".join(sorted(rubric.ROUTABLE))
+        if kind not in routable:
+            known = ", ".join(sorted(routable))
             raise UsageError(f"reward.judges: {kind!r} is not one of {known}")
         if name not in judges:
             raise UsageError(f"reward.judges.{kind}: no judge {name!r} under judges")
     if _replacement(config) is not None:
         return
+    mode = MODES[config.mode]
     for kind in sorted(set(kinds)):
-        if kind not in published.KINDS[config.mode]:
-            raise UsageError(f"reward.mode {config.mode} has no rule for the kind {kind.value}")
-        if rubric.is_judged(kind, config) and kind not in config.judges:
+        if kind not in mode.kinds:
+            raise UsageError(f"reward.mode {mode.name} has no rule for the kind {kind.value}")
+        if mode.is_judged(kind, config) and kind not in config.judges:
             raise UsageError(
                 f"examples of kind {kind.value} need a judge: set reward.judges.{kind.value} to "
                 f"the name of one under judges ({', '.join(sorted(judges)) or 'there is none'})"
             )
 
 
-def _settled(rollout: Rollout, config: RewardConfig) -> Score | None:
+def scored_without_grading(rollout: Rollout, config: RewardConfig) -> Score | None:
     """The Score of a rollout that needs no grading."""
     if len(rollout.token_ids) == 0:
         return Score.none(Unscored.EMPTY, "nothing was generated")
@@ -117,9 +122,10 @@ def _settled(rollout: Rollout, config: RewardConfig) -> Score | None:
 
 def _request(example: Example, rollout: Rollout, config: RewardConfig) -> JudgeRequest | None:
     kind = example.kind
-    if not rubric.is_judged(kind, config) or _replacement(config) is not None:
+    if not MODES[config.mode].is_judged(kind, config) or _replacement(config) is not None:
         return None
-    events = _events(example) if kind is Kind.CAPTION else ()
+    judge = KINDS[kind].judge
+    events = _events(example) if judge is not None and judge.compares_events else ()
     return rubric.judge_request(
         kind, example.question, rollout.text, example.answer, config, events
     )
@@ -150,11 +156,14 @@ async def _await_all(
     cases: Sequence[tuple[Example, Rollout]],
     requests: Mapping[int, JudgeRequest],
     customs: dict[int, dict[str, _Custom]],
-    late: Sequence[CustomReward],
+    async_customs: Sequence[CustomReward],
     config: RewardConfig,
     judges: Mapping[str, Judge],
 ) -> dict[int, Verdict]:
-    """Verdicts by index of the case; results of the ``late`` customs are added to ``customs``."""
+    """Ask judges and ``async_customs``; return the verdicts by index of the case.
+
+    Results of the custom rewards are added to ``customs``.
+    """
 
     async def one(i: int, reward: CustomReward) -> None:
         customs[i][reward.part] = await custom.call_async(reward, *cases[i])
@@ -176,7 +185,7 @@ async def _await_all(
         by_judge.setdefault(config.judges[request.kind], {})[i] = request
     await asyncio.gather(
         *(ask(name, asked) for name, asked in by_judge.items()),
-        *(one(i, reward) for i in customs for reward in late),
+        *(one(i, reward) for i in customs for reward in async_customs),
     )
     return verdicts
 
@@ -221,24 +230,13 @@ def _regroup(groups: Sequence[Group], scores: list[Score], config: RewardConfig)
     def filled(group: Group) -> Group:
         own = [next(left) for _ in group.rollouts]
         correct = sum(score.correct for score in own)
-        shaped = [_shaped(s, r, correct, config) for s, r in zip(own, group.rollouts, strict=True)]
+        pairs = zip(own, group.rollouts, strict=True)
+        added = [(s, shaping_parts(s, r, correct, config)) for s, r in pairs]
+        shaped = [_add(s, parts, sum(parts.values())) for s, parts in added]
         twin = filled(group.twin) if group.twin else None
         return replace(group, scores=tuple(shaped), twin=twin)
 
     return [filled(group) for group in groups]
-
-
-def _shaped(score: Score, rollout: Rollout, correct: int, config: RewardConfig) -> Score:
-    """Parts that depend on the tokens or on the group."""
-    parts: dict[str, float] = {}
-    tokens = len(rollout.token_ids)
-    if rule := config.length_bonus:
-        parts["length"] = length.length_bonus(tokens, score.correct, correct, rule)
-    if rule := config.overlong:
-        parts["overlong"] = length.overlong_penalty(tokens, rule)
-    if rule := config.repetition:
-        parts["repetition"] = length.repetition_penalty(rollout.token_ids, rule)
-    return _add(score, parts, sum(parts.values()))
 
 
 def _add(score: Score, parts: Mapping[str, float], total: float) -> Score:
@@ -247,15 +245,15 @@ def _add(score: Score, parts: Mapping[str, float], total: float) -> Score:
 
 
 def _command() -> int:
-    from kinograd.rewards import lines
+    from kinograd.rewards import grade_jsonl
 
     argparse.ArgumentParser(
         prog="python -m kinograd.rewards.score",
-        description=lines.__doc__,
+        description=grade_jsonl.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
-    return lines.main(stdin, sys.stdout, sys.stderr)
+    return grade_jsonl.main(stdin, sys.stdout, sys.stderr)
 
 
 if __name__ == "__main__":

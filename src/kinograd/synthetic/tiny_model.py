@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinograd.prompts import ANSWER_FORM, REASON
+from kinograd.kinds import KINDS
+from kinograd.prompts import REASON
 from kinograd.synthetic.vocabulary import words as synthetic_words
 from kinograd.types import UsageError
 
@@ -116,7 +117,8 @@ def make_tiny(
         raise UsageError(f"unknown tiny model size {size!r}; one of {', '.join(SIZES)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    texts = ["user", "assistant", "system", *REASON.values(), *ANSWER_FORM.values()]
+    forms = [kind.answer_form for kind in KINDS.values()]
+    texts = ["user", "assistant", "system", *REASON.values(), *forms]
     for word in [*synthetic_words(), *extra_words]:
         texts += [word, " " + word]
     ids = _write_tokenizer(folder, texts)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinograd.config.rewards import RewardConfig
-from kinograd.rewards import lines
+from kinograd.rewards import grade_jsonl
 from kinograd.rewards.rubric import grade_text
 from kinograd.rewards.score import score_groups
 from kinograd.types import (
@@ -82,5 +82,5 @@ def test_the_example_of_an_own_reward_runs(tmp_path: Path, monkeypatch: pytest.M
 def test_the_example_of_the_command_line_is_what_it_prints() -> None:
     row, shown = (line for line in GUIDE.splitlines() if line.startswith('{"'))
     out, err = io.StringIO(), io.StringIO()
-    assert lines.main([row], out, err) == 0
+    assert grade_jsonl.main([row], out, err) == 0
     assert out.getvalue().strip() == shown

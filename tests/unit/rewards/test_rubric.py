@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.config.rewards import RewardConfig, RewardMode
-from kinograd.rewards import published
+from kinograd.config.rewards import MODE_DEFAULTS, RewardConfig
+from kinograd.kinds import KINDS, check_gold
+from kinograd.rewards.modes import MODES
 from kinograd.rewards.rubric import (
-    check_answer,
     config_for,
     grade,
     grade_text,
@@ -18,7 +17,6 @@ from kinograd.rewards.rubric import (
 )
 from kinograd.types import JudgeRequest, Kind, Score, Unscored, UsageError, Verdict
 
-MODES: tuple[RewardMode, ...] = get_args(RewardMode)
 OPTIONS = ("A. a red car", "B. a blue car", "C. two dogs")
 VERDICTS = {
     Kind.DARK_EVENT: Verdict(1.0, label="1"),
@@ -80,11 +78,16 @@ def row(kind: Kind, gold: str, completion: str, score: Score) -> str:
     return "\t".join([kind.value, repr(gold), repr(completion), shown, reason, parts])
 
 
+def test_every_mode_has_defaults_and_every_kind_an_object() -> None:
+    assert MODES.keys() == MODE_DEFAULTS.keys()
+    assert KINDS.keys() == set(Kind)
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_golden_table(mode: RewardMode, golden: Callable[..., None]) -> None:
+def test_golden_table(mode: str, golden: Callable[..., None]) -> None:
     lines = ["kind\treference\tresponse\tvalue\treason\tparts"]
     for kind in Kind:
-        if kind not in published.KINDS[mode]:
+        if kind not in MODES[mode].kinds:
             continue
         options = OPTIONS if kind is Kind.MULTIPLE_CHOICE else ()
         cases = [(g, tagged(a)) for g, answers in TABLE[kind] for a in answers]
@@ -178,10 +181,13 @@ def test_a_mode_without_a_rule_for_a_kind_refuses() -> None:
 
 
 @given(
-    st.sampled_from(MODES), st.sampled_from(list(Kind)), st.text(max_size=60), st.text(max_size=20)
+    st.sampled_from(list(MODES)),
+    st.sampled_from(list(Kind)),
+    st.text(max_size=60),
+    st.text(max_size=20),
 )
-def test_any_text_gets_a_grade(mode: RewardMode, kind: Kind, inside: str, gold: str) -> None:
-    if not published.has_rule(mode, kind):
+def test_any_text_gets_a_grade(mode: str, kind: Kind, inside: str, gold: str) -> None:
+    if not MODES[mode].has_rule(kind):
         return
     for completion in (inside, tagged(inside)):
         score = grade_text(kind, completion, gold, OPTIONS, mode, verdict=VERDICTS.get(kind))
@@ -204,8 +210,9 @@ def test_a_judged_answer_without_a_verdict_is_unscored() -> None:
 
 
 @pytest.mark.parametrize("mode", ["default", "published:vidbridge"])
-def test_no_answer_needs_no_judge_to_be_wrong(mode: RewardMode) -> None:
-    for kind in published.JUDGED:
+def test_no_answer_needs_no_judge_to_be_wrong(mode: str) -> None:
+    judged = [k for k in KINDS if KINDS[k].always_judged]
+    for kind in judged:
         assert judge_request(kind, "q", tagged(" "), "gold", config_for(mode)) is None
         score = grade_text(kind, tagged(" "), "gold", (), mode)
         assert score.parts["accuracy"] == 0.0
@@ -302,5 +309,5 @@ def test_reasoning_that_concludes_otherwise_earns_nothing(
 def test_a_gold_answer_must_pass_its_own_grader(
     kind: Kind, answer: str, problem: str | None
 ) -> None:
-    found = check_answer(kind, answer, OPTIONS)
+    found = check_gold(kind, answer, OPTIONS)
     assert found is None if problem is None else problem in (found or "")

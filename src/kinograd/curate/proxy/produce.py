@@ -24,8 +24,8 @@ from kinograd.datasets.jsonl import example_from_json, example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.replies import Failure
 from kinograd.endpoint.teacher import Teacher
+from kinograd.kinds import check_gold
 from kinograd.progress import progress
-from kinograd.rewards.rubric import check_answer
 from kinograd.types import DataError, Example
 from kinograd.video.faults import ClipError
 from kinograd.workers.row_map import map_rows
@@ -226,6 +226,6 @@ def _proven(where: str, row: Example) -> Found:
         example_from_json(example_to_json(row))
     except DataError as error:
         return Rejected(where, Reason.SCHEMA, str(error), row.id)
-    if why := check_answer(row.kind, row.answer, row.options):
+    if why := check_gold(row.kind, row.answer, row.options):
         return Rejected(where, Reason.ANSWER, why, row.id)
     return row

@@ -27,7 +27,7 @@ from kinograd.curate.proxy.produce import BUILDERS
 from kinograd.curate.proxy.source_video import Film
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.grading.choice import read_choice
-from kinograd.rewards.rubric import check_answer
+from kinograd.kinds import check_gold
 from kinograd.types import Black, Clip, Example, Kind, Media, Span, UsageError
 from kinograd.video.cut import Piece, Timeline, media_from_json
 
@@ -77,7 +77,7 @@ def test_rows_pass_their_graders_and_hang_on_nothing_but_seed_and_film(
 ) -> None:
     rows = made(task, films)
     for row in rows:
-        assert check_answer(row.kind, row.answer, row.options) is None
+        assert check_gold(row.kind, row.answer, row.options) is None
         assert row.extra["of"] in row.id
         assert len(see(row.media[0]).frames) >= 8
     assert made(task, films) == rows

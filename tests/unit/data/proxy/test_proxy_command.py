@@ -16,7 +16,7 @@ from PIL import Image
 
 from kinograd import cli
 from kinograd.datasets.jsonl import read_examples
-from kinograd.rewards.rubric import check_answer
+from kinograd.kinds import check_gold
 from kinograd.types import Clip, Kind, Media
 from kinograd.video.cut import media_from_json
 
@@ -88,7 +88,7 @@ def test_an_annotated_folder_becomes_rows(
     assert run(task, **options, render=shown) == 0
     assert f"{out}: 6 rows" in capsys.readouterr().out
     rows = read_examples(out)
-    assert all(check_answer(r.kind, r.answer, r.options) is None for r in rows)
+    assert all(check_gold(r.kind, r.answer, r.options) is None for r in rows)
     assert quarantine(out) == []
     files = sorted(shown.iterdir())
     assert [f.suffix for f in files] == [".mp4"] * 6

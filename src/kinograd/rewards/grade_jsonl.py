@@ -15,18 +15,9 @@ from typing import Any, TextIO
 from pydantic import BaseModel, ValidationError, field_validator
 
 from kinograd.config.rewards import RewardMode
+from kinograd.kinds import kind_named
 from kinograd.rewards.rubric import grade_text
 from kinograd.types import Kind, UsageError
-
-# The names that the published data use.
-_ALIASES = {
-    "multiple choice": Kind.MULTIPLE_CHOICE,
-    "MCQA": Kind.MULTIPLE_CHOICE,
-    "OCR": Kind.OCR,
-    "free-form": Kind.FREE_FORM,
-    "DarkEventInfer": Kind.DARK_EVENT,
-    "MixVidQA": Kind.MIX_VID,
-}
 
 
 class _Row(BaseModel):
@@ -39,7 +30,7 @@ class _Row(BaseModel):
     @field_validator("kind", mode="before")
     @classmethod
     def _alias(cls, kind: Any) -> Any:
-        return _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+        return kind_named(kind) or kind if isinstance(kind, str) else kind
 
 
 def main(lines: Iterable[str], out: TextIO, err: TextIO) -> int:

@@ -1,0 +1,34 @@
+"""Open-R1-Video, ``grpo.py``: of the released model and of the first commit.
+
+Its data name no kinds and its rules know none: math-verify, then first letters (or whole
+answers), whatever the answer is.
+"""
+
+from __future__ import annotations
+
+from kinograd.grading.extract import first_answer
+from kinograd.rewards.modes.base import Mode, gold_of, verified
+from kinograd.types import Kind
+
+
+class OpenR1Video(Mode):
+    """The code of the released model: equivalent, or the same first character."""
+
+    name = "published:open_r1_video"
+    kinds = frozenset({Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.FREE_FORM})
+
+    def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
+        answer = first_answer(completion) or ""
+        same = answer[:1] == gold_of(solution)[:1] != ""
+        return verified(completion, solution) or float(same)
+
+
+class OpenR1VideoV1(OpenR1Video):
+    """The first commit: equivalent, or the same text."""
+
+    name = "published:open_r1_video_v1"
+
+    def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
+        answer = first_answer(completion)
+        answer = completion.strip() if answer is None else answer
+        return verified(completion, solution) or float(answer == gold_of(solution))
