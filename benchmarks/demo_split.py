@@ -26,13 +26,12 @@ from typing import Any
 
 import torch
 
-from kinograd.commands.demo import DEMO, recipes_folder
-from kinograd.config.load import load_recipe
+from kinograd.config.load import load_recipe, packaged_recipe
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.reader import Reader
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.runs.folder import RunFolder
-from kinograd.synthetic.demo import stages
+from kinograd.synthetic.demo import run as demo
 from kinograd.train import learner, rl
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session
@@ -105,8 +104,8 @@ def main() -> None:
     shares: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         overrides = [f"dir={folder}", "controls=null", "synthetic.splits.held_out=60", *steps]
-        recipe = load_recipe([recipes_folder() / DEMO], overrides, method="demo")
-        train = stages.train
+        recipe = load_recipe([packaged_recipe("demo/demo.yaml")], overrides, method="demo")
+        train = demo.train
 
         def one_stage(recipe: Any, name: str, sections: Any, model: Path) -> Path:
             clock.take()
@@ -117,8 +116,8 @@ def main() -> None:
             shares[name]["seconds_per_step"] = round(total / STEPS[name], 4)
             return made
 
-        stages.train = one_stage
-        stages.run_demo(recipe)
+        demo.train = one_stage
+        demo.run_demo(recipe)
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}, Python {platform.python_version()}"

@@ -23,9 +23,8 @@ from typing import Any
 
 import torch
 
-from kinograd.commands.demo import DEMO, recipes_folder
-from kinograd.config.load import load_recipe
-from kinograd.synthetic.demo.stages import check_stages, run_demo
+from kinograd.config.load import load_recipe, packaged_recipe
+from kinograd.synthetic.demo.run import check_stages, run_demo
 
 HERE = Path(__file__).parent
 
@@ -94,7 +93,7 @@ def main() -> None:
         folder = given.work / f"seed-{seed}"
         fixed = [f"dir={folder}", *(f"{k}={seed}" for k in SEEDS)]
         recipe = load_recipe(
-            [recipes_folder() / DEMO], [STEPS, *given.overrides, *fixed], method="demo"
+            [packaged_recipe("demo/demo.yaml")], [STEPS, *given.overrides, *fixed], method="demo"
         )
         check_stages(recipe)
         if not (folder / "summary.json").is_file():

@@ -1,45 +1,36 @@
-"""``kinograd demo``: the whole story on one machine, as one recipe.
+"""``kinograd demo``: the method from raw clips to a report on one machine, as one recipe.
 
-Renders a synthetic world, makes a tiny model from scratch, runs the recipe's stages with
-the same loops that train large models, and beside the last one its controls, from the same
-start and in the same time; evaluates after each, and writes a report.
+It renders a synthetic world, makes a tiny model from scratch, runs the recipe's stages with
+the loops that train large models, trains compute-matched controls beside the last stage,
+evaluates each on held-out clips, and writes a report.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from kinograd.commands import DryRun, read_recipe
-from kinograd.types import UsageError
-
-DEMO = "demo/demo.yaml"
+from kinograd.config.load import dump_recipe, packaged_recipe
 
 
 def run(
-    recipe: list[str] = typer.Argument(None, metavar="[RECIPE...] [KEY=VALUE...]"),
+    recipe: list[str] = typer.Argument(
+        None,
+        metavar="[RECIPE...] [KEY=VALUE...]",
+        help="Recipe files and overrides; without a file the packaged demo/demo.yaml.",
+    ),
     dry_run: DryRun = False,
 ) -> None:
-    """Build a world, cold-start a tiny model, reinforce it, evaluate, report."""
-    from kinograd.config.load import dump_recipe
-    from kinograd.synthetic.demo.stages import check_stages, run_demo
-
+    """Build a synthetic world, train and evaluate a tiny model, and write a report."""
     words = recipe or []
     if all("=" in w for w in words):
-        words = [str(recipes_folder() / DEMO), *words]
+        words = [str(packaged_recipe("demo/demo.yaml")), *words]
     loaded = read_recipe(words, "demo")
+    # torch and transformers load here, so that --help and a wrong recipe answer at once
+    from kinograd.synthetic.demo.run import check_stages, run_demo
+
     check_stages(loaded)
     if dry_run:
         print(dump_recipe(loaded), end="")
         return
     print(f"report: {run_demo(loaded)}")
-
-
-def recipes_folder() -> Path:
-    """Where the recipes lie: inside the installed package, or at the root of a checkout."""
-    here = Path(__file__).resolve().parents[1]
-    for folder in (here / "recipes", here.parents[1] / "recipes"):
-        if folder.is_dir():
-            return folder
-    raise UsageError("the demo's recipe is not installed; name a recipe file")

@@ -222,3 +222,17 @@ def json_schema(method: str | None = None) -> dict[str, Any]:
     if method is None:
         return TypeAdapter(Recipe).json_schema()
     return METHODS[method].model_json_schema()
+
+
+def packaged_recipe(name: str) -> Path:
+    """Locate a recipe that comes with Kinograd, such as ``demo/demo.yaml``.
+
+    Raises:
+        UsageError: the recipes are not installed.
+    """
+    package = Path(__file__).resolve().parents[1]
+    # inside the installed package, else at the root of a checkout
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if (folder / name).is_file():
+            return folder / name
+    raise UsageError(f"the recipe {name} is not installed; name a recipe file")

@@ -8,7 +8,7 @@ import pytest
 
 from kinograd.config.load import dump_recipe, load_recipe
 from kinograd.config.schema import DemoRecipe
-from kinograd.synthetic.demo.stages import _parse
+from kinograd.synthetic.demo.stage import parse_stage
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 OVERLAYS = {"demo/one_gpu.yaml": "demo/demo.yaml"}  # laid over another recipe
@@ -29,5 +29,5 @@ def test_recipe_is_valid_and_survives_resolution(name: str, tmp_path: Path) -> N
     assert load_recipe([resolved]) == recipe
     if isinstance(recipe, DemoRecipe):
         for stage, sections in recipe.stages.items():
-            built = _parse(recipe, stage, sections, run={"dir": "d"}, model={"path": "m"})
+            built = parse_stage(recipe, stage, sections, run={"dir": "d"}, model={"path": "m"})
             assert built.method in ("sft", "rl")

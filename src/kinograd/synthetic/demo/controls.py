@@ -1,7 +1,7 @@
-"""What else the time of the stage on trial could have bought, from the same start.
+"""Compute-matched baselines of the demo's last stage, the stage on trial.
 
-Time is counted in CPU seconds of the training process, so that work beside it on the
-machine favours nobody. Numbers of steps follow from steps that this demo has measured.
+Time is CPU seconds of the training process, so that other load on the machine favours no
+baseline. Numbers of steps follow from step times that this demo has measured.
 """
 
 from __future__ import annotations
@@ -16,15 +16,22 @@ from kinograd.config.schema import DemoRecipe
 from kinograd.config.synthetic import DecodeControl, DemoControl, RftControl, SftControl
 from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.datasets.sampler import batch_indices
-from kinograd.synthetic.demo.stages import evaluate, finished_steps, spent, stage_recipe, train
+from kinograd.eval.sampling import sample_groups
+from kinograd.grading.extract import think_span
+from kinograd.models.load import load
+from kinograd.models.reader import Reader
+from kinograd.progress import progress
+from kinograd.rollout.in_process import InProcessEngine
+from kinograd.synthetic.demo.stage import evaluate, finished_steps, spent, stage_recipe, train
 from kinograd.types import Example, Group
+from kinograd.video.clip_store import ClipStore
 
 _BATCH = 64
-"""Questions that are read and answered together."""
+"""Number of questions that are read and answered together."""
 
 
 def run_control(recipe: DemoRecipe, name: str, control: DemoControl, start: Path) -> dict[str, Any]:
-    """Train and evaluate one control; figures as of a stage."""
+    """Train and evaluate one control; return the same figures as for a stage."""
     folder = Path(recipe.dir)
     if isinstance(control, DecodeControl):
         none = {"train_s": 0.0, "train_cpu_s": 0.0}
@@ -37,7 +44,7 @@ def run_control(recipe: DemoRecipe, name: str, control: DemoControl, start: Path
 
 
 def _rft(recipe: DemoRecipe, name: str, control: RftControl, model: Path) -> dict[str, Any]:
-    """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825), by rounds.
+    """Run rejection-sampling fine-tuning in rounds (Yuan et al. 2023, arXiv 2308.01825).
 
     A round samples answers to some of the questions with the newest model, keeps the
     distinct right ones with their rationales, and trains on what this round kept.
@@ -72,13 +79,6 @@ def _sample(
     samples: int,
     label: str,
 ) -> list[Group]:
-    from kinograd.eval.sampling import sample_groups
-    from kinograd.models.load import load
-    from kinograd.models.reader import Reader
-    from kinograd.progress import progress
-    from kinograd.rollout.in_process import InProcessEngine
-    from kinograd.video.clip_store import ClipStore
-
     stage, trial = stage_recipe(recipe, label, sections, model), _trial_recipe(recipe)
     lm = load(stage.model)
     engine = InProcessEngine(lm, trial.rollout)
@@ -93,16 +93,14 @@ def _sample(
         for group in sample_groups(
             engine, reader, examples, samples, sampling, stage.reward, {}, key, _BATCH
         ):
-            if isinstance(group, Group):  # nothing to keep of what could not be read
+            if isinstance(group, Group):  # an unreadable example gives no row
                 out.append(group)
             bar.advance()
     return out
 
 
 def _right_ones(groups: list[Group]) -> list[Example]:
-    """A row for each distinct right and well-formed answer, with its own rationale."""
-    from kinograd.grading.extract import think_span
-
+    """Make one row per distinct right and well-formed answer, with its own rationale."""
     rows = []
     for group in groups:
         texts = {
@@ -110,11 +108,11 @@ def _right_ones(groups: list[Group]) -> list[Example]:
             for rollout, score in zip(group.rollouts, group.scores, strict=True)
             if score.correct and score.parts.get("format") == 1.0
         }
-        rows += [_with_working(group.example, t, n) for n, t in enumerate(filter(None, texts))]
+        rows += [_with_rationale(group.example, t, n) for n, t in enumerate(filter(None, texts))]
     return rows
 
 
-def _with_working(example: Example, rationale: str, number: int) -> Example:
+def _with_rationale(example: Example, rationale: str, number: int) -> Example:
     return replace(example, id=f"{example.id}-{number}", rationale=rationale.strip())
 
 
@@ -135,12 +133,12 @@ def _trial_cpu_s(recipe: DemoRecipe) -> float:
 
 
 def _sft_step_cpu_s(recipe: DemoRecipe) -> float:
-    """A supervised step, as the stage before the one on trial took it."""
+    """CPU seconds of a supervised step, as measured in the stage before the one on trial."""
     return median(row["time/cpu_s"] for row in _rows(recipe, -2))
 
 
 def _answer_cpu_s(recipe: DemoRecipe) -> float:
-    """One sampled answer, as the stage on trial took it."""
+    """CPU seconds of one sampled answer, as measured in the stage on trial."""
     rows = _rows(recipe, -1)
     return median(
         row["time/cpu_s"] * row["time/rollout_s"] / row["time/step_s"] / row["rollouts"]

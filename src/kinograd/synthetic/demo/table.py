@@ -1,4 +1,4 @@
-"""A demo's figures: what is kept in ``summary.json``, and what a person sees."""
+"""Figures of a demo: the entries of ``summary.json`` and the printed tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from kinograd.config.schema import DemoRecipe
-from kinograd.synthetic.demo.stages import held_out
+from kinograd.eval.metrics import compare
+from kinograd.synthetic.demo.stage import held_out
 
 
 def brief(stage: dict[str, Any]) -> dict[str, Any]:
-    """A stage's figures as kept: per view, and accuracy per family."""
+    """Select the figures of a stage for ``summary.json``: per view, accuracy per family."""
     names = ("n", "accuracy", "low", "high", "majority", "length", "truncated", "unscored")
     out: dict[str, Any] = {}
     for label in ("greedy", "sampled"):
@@ -28,8 +29,7 @@ def brief(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def paired(recipe: DemoRecipe, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The second of each pair minus the first, question by question, greedy and sampled."""
-    from kinograd.eval.metrics import compare
+    """Compare the stages of each pair, second minus first, question by question."""
 
     def one(a: str, b: str, sampled: bool) -> dict[str, Any]:
         pair = compare(held_out(recipe, a, sampled), held_out(recipe, b, sampled))
@@ -41,12 +41,12 @@ def paired(recipe: DemoRecipe, pairs: Sequence[tuple[str, str]]) -> dict[str, An
 
 
 def show(summary: dict[str, Any]) -> None:
-    """The table on held-out clips: stages, then controls, then paired differences."""
+    """Print the table on held-out clips: stages, controls, paired differences."""
     first = next(iter(summary["stages"].values()))["greedy"]
     views = list(first["views"])
     table = Table(
         title=f"{first['n']} held-out questions: accuracy in %, ± half of the 95 % interval",
-        caption="sampled: one answer each at temperature 1; terse: those that work nothing out; "
+        caption="sampled: one answer each at temperature 1; terse: without a derivation; "
         "views and tokens: greedy",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -81,14 +81,14 @@ def show(summary: dict[str, Any]) -> None:
 
 
 def short(cell: dict[str, Any]) -> str:
-    """Accuracy with half the width of its interval, in percent."""
+    """Format accuracy with half the width of its interval, in percent."""
     if cell["accuracy"] is None:
         return "none scored"
     return f"{100 * cell['accuracy']:.1f}±{50 * (cell['high'] - cell['low']):.0f}"
 
 
 def difference(pair: dict[str, Any]) -> tuple[str, str]:
-    """A paired difference in points, and its p; one video alone has no interval."""
+    """Format a paired difference in points and its p; a single video has no interval."""
     if pair["difference"] is None:
         return "none scored", ""
     text = f"{100 * pair['difference']:+.1f}"
