@@ -39,7 +39,8 @@ from rl_step_rows import ROWS, grpo_loss, replicated_generate
 
 from kinograd.algo.loss import policy_loss
 from kinograd.config.algo import Grpo, KLConfig
-from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Patches
 from kinograd.models.prefix import PrefixLM

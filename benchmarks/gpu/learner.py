@@ -41,7 +41,8 @@ from torch import Tensor
 
 from kinograd.algo.loss import TokenBatch, policy_loss
 from kinograd.config.algo import Grpo, KLConfig
-from kinograd.config.schema import InProcess, OptimConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import OptimConfig
 from kinograd.models.adapters import adapter_off
 from kinograd.models.load import frozen_copy
 from kinograd.models.logprobs import token_logprobs

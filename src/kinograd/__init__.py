@@ -7,33 +7,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kinograd._version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from kinograd.config.load import load_recipe
+    from kinograd.eval.recipe import evaluate_checkpoint
+    from kinograd.inference import Answer, Model, load
+    from kinograd.policy import open_policy
+    from kinograd.train.rl import train_rl
+    from kinograd.train.sft import train_sft
+    from kinograd.types import Cut, Example
 
-    from kinograd.commands.ask import Model
+__all__ = [
+    "Answer",
+    "Cut",
+    "Example",
+    "Model",
+    "__version__",
+    "evaluate_checkpoint",
+    "load",
+    "load_recipe",
+    "open_policy",
+    "train_rl",
+    "train_sft",
+]
 
-__version__ = "0.1.0"
+_MODULES = {
+    "Answer": "inference",
+    "Cut": "types",
+    "Example": "types",
+    "Model": "inference",
+    "evaluate_checkpoint": "eval.recipe",
+    "load": "inference",
+    "load_recipe": "config.load",
+    "open_policy": "policy",
+    "train_rl": "train.rl",
+    "train_sft": "train.sft",
+}
 
 
-def load(
-    path: str | Path,
-    *,
-    device: str = "auto",
-    dtype: Literal["float32", "bfloat16"] = "float32",
-) -> Model:
-    """Load a model to ask it questions about clips.
-
-    Args:
-        path: a run folder (its newest checkpoint), a checkpoint, or any transformers
-            folder or hub name of a supported architecture.
-        device: ``auto`` takes a GPU where there is one.
-        dtype: compute type.
-
-    Raises:
-        UsageError: nothing to load there, or an unsupported architecture.
-    """
-    from kinograd.commands.ask import load as load_model  # torch, only now
-
-    return load_model(path, device=device, dtype=dtype)
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: only when a name that needs it is used
+    if name not in _MODULES:
+        raise AttributeError(f"module 'kinograd' has no attribute {name!r}")
+    return getattr(import_module(f"kinograd.{_MODULES[name]}"), name)

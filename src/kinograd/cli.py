@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-import kinograd
+from kinograd._version import __version__
 from kinograd.commands import VERBS
 from kinograd.types import KinogradError, UsageError
 
@@ -68,7 +68,7 @@ def build_app(words: Sequence[str]) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(kinograd.__version__)
+        print(__version__)
         raise typer.Exit
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 import kinograd
 from kinograd import cli, files
-from kinograd.commands.ask import Model
 from kinograd.datasets.jsonl import read_examples
 from kinograd.eval.recipe import evaluate_checkpoint
+from kinograd.inference import Model
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.sft import train_sft
 from kinograd.types import Black, Cut, Span
@@ -78,7 +78,7 @@ def test_a_real_clip_every_way(
     hidden = Cut((Span(str(clip), 0.0, 2.0), Black(2.0), Span(str(clip), 4.0)))
     model.ask(hidden, "What happens?", max_new_tokens=5)
     plain, cut = seen[0].media[0].pixels, seen[-1].media[0].pixels
-    black = patchify(np.zeros((2, 3, 28, 28), np.uint8), model.loaded.geometry)[0][0]
+    black = patchify(np.zeros((2, 3, 28, 28), np.uint8), model.policy.model.geometry)[0][0]
     assert cut.shape == plain.shape
     dark = (cut == black).all(1)
     assert 0 < dark.sum() < len(cut) / 2
@@ -118,7 +118,8 @@ def test_pictures_in_memory_are_resized_as_files_are(
     picture.save(tmp_path / "a.png")
     limits = dict.fromkeys(("min_pixels", "max_pixels", "image_min_pixels"), 56 * 84)
     changes = {"resize": resize, "image_max_pixels": 56 * 84, **limits}
-    other = Model(model.loaded, model.video.model_copy(update=changes), model.prompt)
+    video = model.recipe.video.model_copy(update=changes)
+    other = Model(model.recipe.model_copy(update={"video": video}))
     for one in (tmp_path / "a.png", picture, [picture, picture]):
         other.ask(one, "What?", max_new_tokens=2)
     of_file, of_image, of_film = (p.media[0].pixels for p in seen)
@@ -130,7 +131,7 @@ def test_pictures_in_memory_are_resized_as_files_are(
 def test_multiple_choice_asks_for_a_letter(model: Model, seen: list[Any]) -> None:
     frames = np.zeros((4, 56, 56, 3), np.uint8)
     model.ask(frames, "Which way?", options=["A. up", "B. down"], max_new_tokens=2)
-    text = model.loaded.tokenizer.decode(seen[-1].input_ids)
+    text = model.policy.model.tokenizer.decode(seen[-1].input_ids)
     assert "Which way?Options:\nA. up\nB. down\n" in text
     assert "only the single option letter" in text
 

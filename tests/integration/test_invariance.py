@@ -13,7 +13,8 @@ import torch
 
 from kinograd.algo.aggregate import token_weights
 from kinograd.algo.loss import cross_entropy, policy_loss
-from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.datasets.jsonl import read_examples
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt, encode_response

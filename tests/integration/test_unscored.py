@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -191,15 +192,16 @@ def test_the_tower_sees_a_clip_once_for_rollouts_reference_and_update(
     """Frozen: one pass over each ordered clip and each shuffled one, whatever the group."""
     opened: list[tuple[session.Session, int]] = []
 
-    def note(*arguments: Any) -> session.Session:
-        found = session.open_session(*arguments)
-        opened.append((found, found.model.lm.patches_seen))
-        return found
+    @contextmanager
+    def note(*arguments: Any) -> Iterator[session.Session]:
+        with session.open_session(*arguments) as found:
+            opened.append((found, found.policy.model.lm.patches_seen))
+            yield found
 
     monkeypatch.setattr(rl, "open_session", note)
     over = {"algo": {"type": "t_grpo", "kl": {"beta": 0.1}, "epochs": 2}, "rl": {"steps": 1}}
     rl.train_rl(recipe("rl", varied, over))
     ((only, before),) = opened
     patches = 4 * 4 * 4  # 8 frames of 56 pixels
-    seen = only.model.lm.patches_seen - before + only.reference.copy.patches_seen
+    seen = only.policy.model.lm.patches_seen - before + only.reference.copy.patches_seen
     assert seen == 2 * 3 * patches

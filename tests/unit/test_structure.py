@@ -23,7 +23,7 @@ LEVELS = {
     name: level
     for level, names in enumerate(
         [
-            ("types", "keys"),
+            ("types", "keys", "_version"),
             ("files", "progress", "section"),
             ("config",),
             ("endpoint", "workers"),
@@ -34,10 +34,12 @@ LEVELS = {
             ("datasets",),
             ("models",),
             ("rollout",),
+            ("policy",),
             ("runs",),
             ("eval",),
             ("train", "report"),
             ("curate", "synthetic"),
+            ("inference",),
             ("commands",),
             ("cli",),
             ("__main__", "__init__"),

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from packaging.requirements import Requirement
 
-import kinograd
+from kinograd._version import __version__
 
 
 class State(StrEnum):
@@ -109,7 +109,7 @@ def _found(module: str) -> bool:
 
 
 def _python() -> Check:
-    where = f"{platform.python_version()} at {sys.executable}, Kinograd {kinograd.__version__}"
+    where = f"{platform.python_version()} at {sys.executable}, Kinograd {__version__}"
     return Check("python", State.OK, f"{where}, {platform.platform()}")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from kinograd.config.algo import AlgoConfig, Grpo
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
+from kinograd.config.rollout import InProcess, RolloutConfig, SamplingConfig
 from kinograd.config.synthetic import DemoControl, SyntheticConfig, TinyModelConfig
 from kinograd.config.video import VideoConfig
 from kinograd.section import Fraction, Positive, Section
@@ -109,26 +110,7 @@ class LexicalJudge(Section):
 JudgeConfig = Annotated[OpenAIJudge | LexicalJudge, Field(discriminator="type")]
 
 
-# -------------------------------------------------------- rollout, optimisation
-
-
-class SamplingConfig(Section):
-    max_new_tokens: Positive = 768
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    """0: no limit."""
-    bad_words: list[str] = []
-    """Never drawn; each must be one token of the model, alone or after a space."""
-
-
-class InProcess(Section):
-    type: Literal["in_process"] = "in_process"
-    max_rows: Positive = 256
-    """Rollouts decoded together; bounds the memory of their keys and values."""
-
-
-RolloutConfig = InProcess
+# --------------------------------------------------------------- optimisation
 
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -213,6 +195,7 @@ class _Recipe(Section):
     model: ModelConfig
     video: VideoConfig = VideoConfig()
     prompt: PromptConfig = PromptConfig()
+    rollout: RolloutConfig = InProcess()
     eval: EvalConfig = EvalConfig()
 
     @model_validator(mode="after")
@@ -238,7 +221,6 @@ class RlRecipe(_Recipe):
     algo: AlgoConfig = Grpo()
     reward: RewardConfig = RewardConfig()
     judges: dict[str, JudgeConfig] = {}
-    rollout: RolloutConfig = InProcess()
     sampling: SamplingConfig = SamplingConfig()
     optim: OptimConfig = OptimConfig()
 
@@ -266,7 +248,6 @@ class EvalRecipe(_Recipe):
     data: DataConfig = DataConfig()
     reward: RewardConfig = RewardConfig()
     judges: dict[str, JudgeConfig] = {}
-    rollout: RolloutConfig = InProcess()
 
 
 class DemoRecipe(Section):

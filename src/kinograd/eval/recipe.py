@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,11 @@ from kinograd.datasets.load import load_examples
 from kinograd.eval.published import table as published_table
 from kinograd.eval.runner import evaluate
 from kinograd.judge import build_judges
-from kinograd.models.load import load
-from kinograd.models.reader import Reader
-from kinograd.rewards.score import check_routing
-from kinograd.rollout.in_process import InProcessEngine
+from kinograd.policy import open_policy
+from kinograd.rewards.score import check_routing, score_groups
 from kinograd.runs.digests import input_digests
 from kinograd.runs.folder import RunFolder
 from kinograd.types import UsageError
-from kinograd.video.clip_store import ClipStore
 
 
 def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
@@ -25,7 +24,6 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
 
     Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
     """
-
     if not recipe.eval.data:
         raise UsageError("eval.data: no files to evaluate on")
     if recipe.eval.published:
@@ -38,28 +36,23 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     read = {Path(f).stem: load_examples([f], form, limit) for f in recipe.eval.data}
     sets = {stem: rows[: recipe.eval.limit] for stem, (rows, _) in read.items()}
     check_routing({e.kind for rows in sets.values() for e in rows}, recipe.reward, judges)
-    model = load(recipe.model)
-    root = recipe.eval.media_root or recipe.data.media_root
-    unit = model.geometry.patch * model.geometry.merge
-    digests = input_digests(recipe.eval.data, model.path)
+    grade = partial(score_groups, config=recipe.reward, judges=judges)
     figures = {}
-    with (
-        RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests) as folder,
-        ClipStore(recipe.video, Path(root), unit) as store,
-    ):
-        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
-        engine = InProcessEngine(model, recipe.rollout)
+    with ExitStack() as opened:
+        policy = opened.enter_context(open_policy(recipe))
+        digests = input_digests(recipe.eval.data, policy.model.path)
+        folder = opened.enter_context(
+            RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
+        )
         for row in (row for _, rejected in read.values() for row in rejected):
             folder.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
         for stem, examples in sets.items():
             figures[stem] = evaluate(
-                engine,
-                reader,
+                policy,
                 examples,
                 recipe.eval,
-                recipe.reward,
+                grade,
                 folder.path / "eval" / f"{stem}.jsonl",
-                judges=judges,
                 key=(recipe.run.seed, "eval"),
             )
     return figures

@@ -6,19 +6,19 @@ row; an interrupted evaluation goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kinograd import files
-from kinograd.config.schema import EvalConfig, RewardConfig
+from kinograd.config.schema import EvalConfig
+from kinograd.eval.answers import Grade, graded_answers
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
-from kinograd.eval.sampling import sample_groups
 from kinograd.grading.extract import answer_span
-from kinograd.models.reader import Reader, Unreadable
+from kinograd.models.reader import Unreadable
+from kinograd.policy import Policy
 from kinograd.progress import progress
-from kinograd.rollout.engine import Engine
-from kinograd.types import Example, Group, Judge, KinogradError, View, ViewKind
+from kinograd.types import Example, Group, KinogradError, View, ViewKind
 
 
 class TooManyErrors(KinogradError):
@@ -26,19 +26,18 @@ class TooManyErrors(KinogradError):
 
 
 def evaluate(
-    engine: Engine,
-    reader: Reader,
+    policy: Policy,
     examples: Sequence[Example],
     config: EvalConfig,
-    reward: RewardConfig,
+    grade: Grade,
     out: Path,
     *,
-    judges: Mapping[str, Judge] | None = None,
     key: tuple[object, ...] = ("eval",),
 ) -> dict[str, Any]:
     """Answer, grade and record; returns the figures of ``eval.metrics.summarise``.
 
     Args:
+        examples: their media lie under the policy's root of held-out media.
         out: JSONL file of ``EvalRecord``; answers already in it are not asked again, only
             what could not be read.
         key: addresses the sampling noise and the shuffles.
@@ -53,19 +52,17 @@ def evaluate(
     try:
         with progress(len(examples) * len(views), out.stem, done=len(done)) as bar:
             for view in views:
-                answers = sample_groups(
-                    engine,
-                    reader,
-                    [e for e in examples if (e.id, view.name) not in done],
-                    1,
-                    config.sampling,
-                    reward,
-                    judges or {},
-                    key,
-                    config.batch_size,
-                    view,
-                )
-                for found in answers:
+                unanswered = [e for e in examples if (e.id, view.name) not in done]
+                for found in graded_answers(
+                    policy.engine,
+                    policy.held_out_reader,
+                    unanswered,
+                    config,
+                    grade,
+                    n=1,
+                    key=key,
+                    view=view,
+                ):
                     unread = isinstance(found, Unreadable)
                     file.append(_error(found, view) if unread else _record(found))
                     bar.advance()

@@ -65,6 +65,19 @@ class Reader:
                 patches = self._medium(m, example, view, step)
                 self._patches[key] = patches
             media.append(patches)
+        return self._encode(example, media)
+
+    def read_clip(self, example: Example, clip: Clip, view: View = ORDERED) -> Prompt:
+        """The prompt of an example whose one medium is decoded already.
+
+        Raises:
+            PromptTooLong, DataError: see there.
+        """
+        (medium,) = example.media
+        shown = self._view(clip, medium, example, view, step=0)
+        return self._encode(example, [self.model.medium(medium.type, shown)])
+
+    def _encode(self, example: Example, media: Sequence[Patches | Frames]) -> Prompt:
         return encode(example, media, self.prompt, self.model.tokenizer, self.model.family)
 
     def read_many(

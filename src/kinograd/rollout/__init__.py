@@ -1,1 +1,1 @@
-"""Engines that sample responses: in this process, or (later) in vLLM."""
+"""Engines that sample responses from a policy."""

@@ -1,16 +1,18 @@
-"""What an engine is: requests in, groups of rollouts out.
+"""The contract of engines: requests in, groups of rollouts out.
 
-A request is the unit of everything: one example under one view, n rollouts. Engines get
-the prompt already encoded, so that they and the learner read the same bytes.
+A request is one example under one view with n rollouts. Its prompt comes encoded, so that
+engine and learner read the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol
 
-from kinograd.config.schema import SamplingConfig
+from kinograd.config.rollout import RolloutConfig, SamplingConfig
+from kinograd.models.load import VideoLM
 from kinograd.models.prompt import Prompt
 from kinograd.types import Example, Group, View
 
@@ -26,16 +28,50 @@ class Request:
 
 
 class Engine(Protocol):
-    """Samples rollouts. Noise is keyed by (seed, step, example, view, rollout, position),
-    so that a rollout depends neither on its neighbours nor on how requests are batched."""
+    """Samples rollouts from a policy's current weights.
+
+    Noise is keyed by (seed, step, example, view, rollout, position), so that a rollout
+    depends neither on its neighbours nor on how requests are batched.
+
+    Attributes:
+        exact: the log-probabilities are the learner's own, computed by the same kernels
+            from the same weights, so that the ratio before an update is one.
+    """
+
+    exact: bool
 
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        *,
-        key: tuple[object, ...],
-        progress: Callable[[int], None] | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, *, key: tuple[object, ...]
     ) -> list[Group]:
-        """Groups in the order of the requests. ``progress`` hears of finished requests."""
+        """Sample the rollouts of every request; groups come in the order of the requests.
+
+        Args:
+            key: addresses the noise; the same key draws the same rollouts.
+        """
         ...
+
+    def sync(self, version: int) -> None:
+        """Take over the model's weights.
+
+        Args:
+            version: number of updates that the weights have had.
+        """
+        ...
+
+    def sleep(self) -> None:
+        """Free the memory that only generation needs, before the learner's step."""
+        ...
+
+    def wake(self) -> None:
+        """Take that memory back, before the next generation."""
+        ...
+
+    def close(self) -> None:
+        """End whatever the engine has started."""
+        ...
+
+
+def open_engine(model: VideoLM, config: RolloutConfig) -> Engine:
+    """Start the engine that a recipe's ``rollout`` section names."""
+    module, name = config.engine.split(":")
+    return getattr(import_module(module), name)(model, config)

@@ -6,7 +6,7 @@ Shape legend: N prompts, g rollouts each, R = N x g rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinograd.config.schema import InProcess, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.keys import derive_seed
 from kinograd.models.load import VideoLM
 from kinograd.models.prefix import Decoding
@@ -24,7 +24,12 @@ from kinograd.types import Group, Rollout, StopReason, UsageError
 
 
 class InProcessEngine:
-    """An Engine over a loaded model. It shares the learner's weights: nothing to sync."""
+    """An ``Engine`` over the learner's own weights and kernels.
+
+    It has no copy of the weights to sync and keeps no memory between calls.
+    """
+
+    exact = True
 
     def __init__(self, model: VideoLM, config: InProcess) -> None:
         self.model = model
@@ -32,14 +37,9 @@ class InProcessEngine:
 
     @torch.no_grad()
     def generate(
-        self,
-        requests: Sequence[Request],
-        sampling: SamplingConfig,
-        *,
-        key: tuple[object, ...],
-        progress: Callable[[int], None] | None = None,
+        self, requests: Sequence[Request], sampling: SamplingConfig, *, key: tuple[object, ...]
     ) -> list[Group]:
-        """See ``Engine.generate``. Requests of equal n and similar length run together."""
+        """Sample as ``Engine.generate`` says; requests of equal n and similar length together."""
         lm = self.model.lm
         training = lm.training
         lm.eval()
@@ -48,11 +48,21 @@ class InProcessEngine:
             for batch in self._batches(requests):
                 some = [requests[i] for i in batch]
                 groups.update(zip(batch, self._run(some, sampling, key), strict=True))
-                if progress is not None:
-                    progress(len(batch))
         finally:
             lm.train(training)
         return [groups[i] for i in range(len(requests))]
+
+    def sync(self, version: int) -> None:
+        """Do nothing: the weights are the learner's."""
+
+    def sleep(self) -> None:
+        """Do nothing: keys and values are freed at the end of ``generate``."""
+
+    def wake(self) -> None:
+        """Do nothing: see ``sleep``."""
+
+    def close(self) -> None:
+        """Do nothing: nothing was started."""
 
     def _batches(self, requests: Sequence[Request]) -> list[list[int]]:
         """Indices of requests that decode together: equal n, at most ``max_rows`` rows."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinograd.config.schema import SamplingConfig
+from kinograd.config.rollout import SamplingConfig
 from kinograd.keys import uniforms
 
 

@@ -128,7 +128,7 @@ def with_key_tokens(
     algo = recipe.algo
     if not isinstance(algo, VideoKtr) or not tasks:
         return [*tasks], {}
-    learner = session.learner
+    learner, reader = session.learner, session.policy.reader
     live = [i for i, t in enumerate(tasks) if any(c.teaches for c in t.completions)]
     shown, entropies = learner.statistics([tasks[i] for i in live])
     views = [scored_views(samples[i].group.example, algo) for i in live]
@@ -138,7 +138,7 @@ def with_key_tokens(
         hidden = learner.score(
             [
                 Task(
-                    session.reader.read(samples[live[j]].group.example, views[j][name], step),
+                    reader.read(samples[live[j]].group.example, views[j][name], step),
                     tasks[live[j]].completions,
                 )
                 for j in wanted

@@ -20,7 +20,6 @@ from kinograd.models.prompt import Prompt
 from kinograd.progress import progress
 from kinograd.rewards.score import score_groups
 from kinograd.rollout.engine import Engine, Request
-from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.groups import Sample, make_tasks, update
 from kinograd.train.learner import Learner
 from kinograd.train.logprobs import (
@@ -45,16 +44,13 @@ def train_rl(recipe: RlRecipe) -> Path:
         temperature=recipe.sampling.temperature,
         ban_vision=True,
     )
-    session = open_session(recipe, learner)
-    try:
+    with open_session(recipe, learner) as session:
         return _loop(session, recipe)
-    finally:
-        session.close()
 
 
 def _loop(session: Session, recipe: RlRecipe) -> Path:
     steps, algo = recipe.rl.steps, recipe.algo
-    engine = InProcessEngine(session.model, recipe.rollout)
+    engine = session.policy.engine
     checked = False
     with progress(steps, recipe.name or "rl", done=session.start) as bar:
         for step in range(session.start, steps):
@@ -77,6 +73,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
             watch.lap("prepare")
 
             sums = update(session.learner, tasks, recipe, step)
+            engine.sync(session.learner.updates)
             if session.reference is not None:
                 session.reference.follow(step + 1)
             watch.lap("update")
@@ -88,7 +85,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
             metrics = group_metrics(every, result) | sampling_metrics(batch.tries, batch.dropped)
             metrics |= corrected | focused | sums | watch.times
             metrics |= session.judge_metrics()
-            metrics["video/wait_s"] = session.reader.store.take_wait_s()
+            metrics["video/wait_s"] = session.policy.reader.store.take_wait_s()
             session.end_step(step + 1, steps, **metrics)
             bar.advance(reward=metrics["reward/mean"], length=metrics["length/mean"])
     return session.run.path / "checkpoints" / f"step-{steps}" / "model"
@@ -136,7 +133,7 @@ def sample(
     while not tries or (dynamic and len(kept) < size and tries < dynamic.max_tries):
         pairs = session.read(_prompts(session, recipe, session.drawn), step)
         upcoming = _prompts(session, recipe, session.drawn + 1)
-        session.reader.store.prefetch([m for e in upcoming for m in e.media])
+        session.policy.reader.store.prefetch([m for e in upcoming for m in e.media])
         watch.lap("read")
         samples = roll_out(engine, session, recipe, pairs, step)
         watch.lap("rollout")
@@ -172,7 +169,7 @@ def roll_out(
     for i, (example, _) in enumerate(pairs):
         wanted = twin(example, recipe.algo, recipe.rl.group_size)
         if wanted is not None:
-            prompt = session.reader.read(example, wanted.view, step)
+            prompt = session.policy.reader.read(example, wanted.view, step)
             twins[i] = Request(wanted.example, wanted.view, prompt, wanted.n)
     groups = engine.generate(
         [*requests, *twins.values()], recipe.sampling, key=(recipe.run.seed, session.drawn)

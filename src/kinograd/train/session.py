@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ import numpy as np
 import torch
 
 from kinograd import files
-from kinograd.config.schema import InProcess, RlRecipe, SftRecipe
+from kinograd.config.schema import RlRecipe, SftRecipe
 from kinograd.datasets.load import load_examples
 from kinograd.eval.runner import evaluate
 from kinograd.judge import OutageGuard, build_judges, require_canaries
 from kinograd.keys import derive_seed
-from kinograd.models.load import VideoLM, load
+from kinograd.models.load import VideoLM
 from kinograd.models.prompt import Prompt
-from kinograd.models.reader import Reader, Unreadable
-from kinograd.rewards.score import check_routing
-from kinograd.rollout.in_process import InProcessEngine
+from kinograd.models.reader import Unreadable
+from kinograd.policy import Policy, open_policy, save_contract
+from kinograd.rewards.score import check_routing, score_groups
 from kinograd.runs.digests import input_digests
 from kinograd.runs.folder import RunFolder
 from kinograd.train import checkpoint
@@ -32,10 +33,6 @@ from kinograd.train.learner import Learner
 from kinograd.train.reference import Reference, open_reference
 from kinograd.train.selfcheck import check_learner
 from kinograd.types import ORDERED, Example, Group, Judge, KinogradError, UsageError, View
-from kinograd.video.clip_store import ClipStore
-
-READING = "kinograd.json"
-"""File beside saved weights: how the model was trained to read clips and questions."""
 
 
 class TooManyFailures(KinogradError):
@@ -54,9 +51,7 @@ class Session:
 
     recipe: SftRecipe | RlRecipe
     run: RunFolder
-    model: VideoLM
-    reader: Reader
-    held_out_reader: Reader
+    policy: Policy
     learner: Learner
     examples: list[Example]
     held_out: list[Example]
@@ -78,7 +73,7 @@ class Session:
             TooManyFailures: beyond ``data.max_failed_fraction`` of those seen so far, or of
                 twenty while they are fewer.
         """
-        results = self.reader.read_many(examples, view, step)
+        results = self.policy.reader.read_many(examples, view, step)
         good, first = [], ""
         for example, result in zip(examples, results, strict=True):
             if isinstance(result, Unreadable):
@@ -129,22 +124,19 @@ class Session:
         strips = {}
         for group in groups:
             for shown in filter(None, (group, group.twin)):
-                clips = self.reader.clips(shown.example, shown.view, step)
+                clips = self.policy.reader.clips(shown.example, shown.view, step)
                 strips[shown.example.id, shown.view.name] = [
                     self.run.strip(c, shown.view, self.recipe.run.strip_frames) for c in clips
                 ]
         self.run.rollouts(step + 1, groups, advantages, strips)
 
     def evaluate(self, step: int) -> None:
-        rollout = self.recipe.rollout if isinstance(self.recipe, RlRecipe) else InProcess()
         figures = evaluate(
-            InProcessEngine(self.model, rollout),
-            self.held_out_reader,
+            self.policy,
             self.held_out,
             self.recipe.eval,
-            self.recipe.reward,
+            partial(score_groups, config=self.recipe.reward, judges=self.judges),
             self.run.path / "eval" / f"step-{step}.jsonl",
-            judges=self.judges,
             key=(self.recipe.run.seed, "eval"),
         )
         self.run.log(step, **{"eval/accuracy": figures["accuracy"]})
@@ -172,22 +164,14 @@ class Session:
         )
 
     def _write_model(self, folder: Path) -> None:
-        self.model.save(folder)
-        reading = {
-            "video": self.recipe.video.model_dump(mode="json", exclude_defaults=True),
-            "prompt": self.recipe.prompt.model_dump(mode="json", exclude_defaults=True),
-        }
-        (folder / READING).write_text(json.dumps(reading, indent=1))
-
-    def close(self) -> None:
-        self.reader.store.close()
-        self.held_out_reader.store.close()
-        self.run.close()
+        self.policy.model.save(folder)
+        save_contract(folder, self.recipe)
 
 
+@contextmanager
 def open_session(
     recipe: SftRecipe | RlRecipe, make_learner: Callable[[VideoLM], Learner]
-) -> Session:
+) -> Iterator[Session]:
     """Open or resume the run folder, load model and data, restore the newest checkpoint.
 
     Raises:
@@ -213,27 +197,31 @@ def open_session(
     check_routing({e.kind for e in graded}, recipe.reward, judges)
     if isinstance(recipe, RlRecipe):
         asyncio.run(require_canaries(judges, recipe.reward.judges))
-    model = load(recipe.model)
-    check_learner(model)
-    digests = input_digests([*recipe.data.train, *recipe.eval.data], model.path)
-    run = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
-    for row in [*rejected, *unasked]:
-        run.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
-    reader = _reader(recipe, model, recipe.data.media_root)
-    elsewhere = recipe.eval.media_root
-    session = Session(
-        recipe,
-        run,
-        model,
-        reader,
-        reader if elsewhere is None else _reader(recipe, model, elsewhere),
-        make_learner(model),
-        examples,
-        held_out,
-        judges,
-        open_reference(recipe, model) if isinstance(recipe, RlRecipe) else None,
-    )
-    newest = checkpoint.latest(run.path / "checkpoints")
+    with ExitStack() as opened:
+        policy = opened.enter_context(open_policy(recipe))
+        check_learner(policy.model)
+        digests = input_digests([*recipe.data.train, *recipe.eval.data], policy.model.path)
+        folder = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
+        run = opened.enter_context(folder)
+        for row in [*rejected, *unasked]:
+            run.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
+        session = Session(
+            recipe,
+            run,
+            policy,
+            make_learner(policy.model),
+            examples,
+            held_out,
+            judges,
+            open_reference(recipe, policy.model) if isinstance(recipe, RlRecipe) else None,
+        )
+        _resume(session)
+        yield session
+
+
+def _resume(session: Session) -> None:
+    """Restore the newest checkpoint, and forget what was logged after it."""
+    newest = checkpoint.latest(session.run.path / "checkpoints")
     if newest is not None:
         tensors, state = checkpoint.load(newest)
         session.learner.restore(tensors, state["updates"])
@@ -242,10 +230,5 @@ def open_session(
         session.seen, session.failed = state["seen"], state["failed"]
         session.drawn, session.algo_state = state["drawn"], state["algo"]
         session.start = int(newest.name.removeprefix("step-"))
-    run.truncate_to(session.start)
-    return session
-
-
-def _reader(recipe: SftRecipe | RlRecipe, model: VideoLM, media_root: str) -> Reader:
-    store = ClipStore(recipe.video, Path(media_root), model.geometry.size_factor)
-    return Reader(model, store, recipe.prompt, recipe.run.seed)
+    session.run.truncate_to(session.start)
+    session.policy.engine.sync(session.learner.updates)

@@ -26,20 +26,16 @@ from kinograd.train.session import Session, open_session
 
 def train_sft(recipe: SftRecipe) -> Path:
     """Run or resume the recipe; returns the folder of the last checkpoint's model."""
-    session = open_session(
-        recipe, partial(Learner, config=recipe.optim, total_steps=recipe.sft.steps or 1)
-    )
-    try:
+    learner = partial(Learner, config=recipe.optim, total_steps=recipe.sft.steps or 1)
+    with open_session(recipe, learner) as session:
         return _loop(session, recipe)
-    finally:
-        session.close()
 
 
 def _loop(session: Session, recipe: SftRecipe) -> Path:
     size, n = recipe.sft.batch_size, len(session.examples)
     total = recipe.sft.steps or max(1, math.ceil((recipe.sft.epochs or 0) * n / size))
     session.learner.total_steps = total
-    tokenizer = session.model.tokenizer
+    tokenizer = session.policy.model.tokenizer
 
     def batch(step: int):
         return [session.examples[i] for i in batch_indices(step, size, n, recipe.run.seed)]
@@ -49,7 +45,7 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
             began = time.perf_counter()
             session.begin_step(step)
             pairs = session.read(batch(step), step)
-            session.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
+            session.policy.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
             read_s = time.perf_counter() - began
             if not pairs:  # counted, and not yet too many
                 session.end_step(step + 1, total)
@@ -63,6 +59,7 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
             ]
             sums = session.learner.accumulate(tasks, cross_entropy)
             update = session.learner.step()
+            session.policy.engine.sync(session.learner.updates)
             session.end_step(
                 step + 1,
                 total,
@@ -72,7 +69,7 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
                     "optim/lr": update["lr"],
                     "tokens/response": float(np.mean([len(r) for r in responses])),
                     "tokens/prompt": float(np.mean([len(t.prompt.input_ids) for t in tasks])),
-                    "video/wait_s": session.reader.store.take_wait_s(),
+                    "video/wait_s": session.policy.reader.store.take_wait_s(),
                     "time/read_s": read_s,
                     "time/step_s": time.perf_counter() - began,
                 },

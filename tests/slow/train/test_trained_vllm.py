@@ -49,7 +49,8 @@ print(json.dumps(answers))
 def test_greedy_answers_of_a_trained_model_are_vllms(
     recipe: Callable[..., Any], world: Path
 ) -> None:
-    from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
+    from kinograd.config.rollout import InProcess, SamplingConfig
+    from kinograd.config.schema import ModelConfig, OptimConfig
     from kinograd.datasets.jsonl import read_examples
     from kinograd.models.load import load
     from kinograd.models.reader import Reader

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kinograd import files
-from kinograd.config.schema import EvalConfig, InProcess, ModelConfig, PromptConfig, RewardConfig
-from kinograd.config.schema import SamplingConfig as Sampling
+from kinograd.config.rollout import InProcess
+from kinograd.config.rollout import SamplingConfig as Sampling
+from kinograd.config.schema import EvalConfig, ModelConfig, PromptConfig, RewardConfig
 from kinograd.config.video import VideoConfig
 from kinograd.datasets.jsonl import read_examples
 from kinograd.eval.metrics import read_records
 from kinograd.eval.runner import TooManyErrors, evaluate
 from kinograd.models.load import load
 from kinograd.models.reader import Reader
+from kinograd.policy import Policy
+from kinograd.rewards.score import score_groups
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.types import Cut, DataError, Example, Group, Media, MediaType
@@ -56,12 +60,14 @@ def engine(model) -> Watched:
 def run(model, world: Path, engine: Watched, tmp_path: Path) -> Iterator[Run]:
     video = VideoConfig(nframes=8, min_pixels=784, max_pixels=3136, workers=0)
     with ClipStore(video, world, model.geometry.size_factor) as store:
+        grade = partial(score_groups, config=RewardConfig(), judges={})
         reader = Reader(model, store, PromptConfig(template="plain"), seed=0)
 
         def evaluated(examples: Sequence[Example], out: str = "e.jsonl", **config: Any):
             sampling = Sampling(max_new_tokens=6, temperature=config.pop("temperature", 0.0))
             settings = EvalConfig(**{"batch_size": 4, "sampling": sampling} | config)
-            return evaluate(engine, reader, examples, settings, RewardConfig(), tmp_path / out)
+            policy = Policy(model, engine, reader, reader)
+            return evaluate(policy, examples, settings, grade, tmp_path / out)
 
         yield evaluated
 

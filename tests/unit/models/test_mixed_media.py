@@ -15,7 +15,8 @@ from tests import builders
 
 from kinograd import files
 from kinograd.algo.loss import TokenBatch
-from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, PromptConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import ModelConfig, OptimConfig, PromptConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.media import Prompt
 from kinograd.models.prompt import encode

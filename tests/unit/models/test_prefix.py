@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from kinograd.algo.loss import TokenBatch
-from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Patches
 from kinograd.models.prefix import PrefixLM

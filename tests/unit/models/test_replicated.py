@@ -19,7 +19,8 @@ from transformers import AutoProcessor
 import kinograd
 from kinograd import files
 from kinograd.algo.loss import TokenBatch
-from kinograd.config.schema import InProcess, ModelConfig, OptimConfig, PromptConfig, SamplingConfig
+from kinograd.config.rollout import InProcess, SamplingConfig
+from kinograd.config.schema import ModelConfig, OptimConfig, PromptConfig
 from kinograd.models.families.other import OtherVL
 from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Prompt

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kinograd.config.schema import SamplingConfig
+from kinograd.config.rollout import SamplingConfig
 from kinograd.rollout.sampling import draw
 
 

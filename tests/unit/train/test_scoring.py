@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.groups import Sample, make_task
 from kinograd.train.learner import Learner
 from kinograd.train.logprobs import reward_penalties, with_key_tokens, with_old, with_reference
@@ -27,25 +27,21 @@ def opened(
     recipe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., tuple[Session, Any]]]:
     """A session on a new run folder, and its recipe."""
-    sessions: list[Session] = []
 
     def make(**algo: Any) -> tuple[Session, Any]:
         folder = tmp_path_factory.mktemp("run")
         config = recipe("rl", {"run": {"dir": str(folder)}, "algo": algo})
         learner = partial(Learner, config=config.optim, total_steps=1, ban_vision=True)
-        sessions.append(open_session(config, learner))
-        return sessions[-1], config
+        return stack.enter_context(open_session(config, learner)), config
 
-    yield make
-    for session in sessions:
-        session.close()
+    with ExitStack() as stack:
+        yield make
 
 
 def sampled(session: Session, config: Any) -> list[Sample]:
     """Two groups of four, the second rollout of each without a score."""
     pairs = session.read(session.examples[:2], 0)
-    engine = InProcessEngine(session.model, config.rollout)
-    samples = roll_out(engine, session, config, pairs, 0)
+    samples = roll_out(session.policy.engine, session, config, pairs, 0)
     return [replace(s, group=replace(s.group, scores=SCORES)) for s in samples]
 
 
@@ -57,7 +53,7 @@ def disturb(session: Session) -> None:
     """Move the policy away from where it started."""
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for p in session.model.lm.parameters():
+        for p in session.policy.model.lm.parameters():
             if p.requires_grad and p.ndim >= 2:
                 p += 0.02 * torch.randn(p.shape, generator=rng)
 

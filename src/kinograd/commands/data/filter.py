@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -25,16 +25,14 @@ from kinograd.curate.filter import Rule, filter_rows
 from kinograd.curate.journal import Journal, digest_of
 from kinograd.curate.selection import apart
 from kinograd.datasets.formats import read_any
-from kinograd.eval.sampling import sample_groups
+from kinograd.eval.answers import graded_answers
 from kinograd.judge import build_judges
-from kinograd.models.load import load
-from kinograd.models.reader import Reader, Unreadable
-from kinograd.rewards.score import check_routing
-from kinograd.rollout.in_process import InProcessEngine
+from kinograd.models.reader import Unreadable
+from kinograd.policy import open_policy
+from kinograd.rewards.score import check_routing, score_groups
 from kinograd.runs.digests import input_digests
 from kinograd.section import Positive, Section
 from kinograd.types import Example, Group
-from kinograd.video.clip_store import ClipStore
 
 
 class Settings(Section):
@@ -78,30 +76,33 @@ def run(
     (source,) = inputs
     apart(out, source)
     sampling = recipe.eval.sampling.model_copy(update={"temperature": settings.temperature})
+    asking = recipe.eval.model_copy(update={"sampling": sampling})
     rule = Rule(settings.drop_right, settings.drop_wrong, settings.caption_spread, settings.spread)
     judges = build_judges(recipe.judges)
     rows = partial(read_any, source, settings.format)
     check_routing({r.kind for r in rows() if isinstance(r, Example)}, recipe.reward, judges)
-    model = load(recipe.model)
+    grade = partial(score_groups, config=recipe.reward, judges=judges)
     options = {
         **recipe.model_dump(mode="json", include={"video", "prompt", "reward", "judges", "model"}),
         "sampling": sampling.model_dump(mode="json"),
         "samples": settings.samples,
         "seed": recipe.run.seed,
-        "weights": input_digests([], model.path)["model"],
     }
-    root = Path(recipe.eval.media_root or recipe.data.media_root)
-    size, key, reward = recipe.eval.batch_size, (recipe.run.seed, "filter"), recipe.reward
-    with (
-        Journal(out.with_name(f"{out.name}.journal"), digest_of([source], options)) as journal,
-        ClipStore(recipe.video, root, model.geometry.size_factor) as store,
-    ):
-        reader = Reader(model, store, recipe.prompt, recipe.run.seed)
-        engine = InProcessEngine(model, recipe.rollout)
+    with ExitStack() as opened:
+        policy = opened.enter_context(open_policy(recipe))
+        options["weights"] = input_digests([], policy.model.path)["model"]
+        path, digest = out.with_name(f"{out.name}.journal"), digest_of([source], options)
+        journal = opened.enter_context(Journal(path, digest))
 
         def sample(some: Sequence[Example]) -> Iterator[Group | Unreadable]:
-            return sample_groups(
-                engine, reader, some, settings.samples, sampling, reward, judges, key, size
+            return graded_answers(
+                policy.engine,
+                policy.held_out_reader,
+                some,
+                asking,
+                grade,
+                n=settings.samples,
+                key=(recipe.run.seed, "filter"),
             )
 
-        show(out, filter_rows(rows, source, out, sample, rule, journal, size))
+        show(out, filter_rows(rows, source, out, sample, rule, journal, asking.batch_size))

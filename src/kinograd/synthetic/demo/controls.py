@@ -7,24 +7,23 @@ baseline. Numbers of steps follow from step times that this demo has measured.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from kinograd.config.load import merge
-from kinograd.config.schema import DemoRecipe
+from kinograd.config.schema import DemoRecipe, EvalConfig
 from kinograd.config.synthetic import DecodeControl, DemoControl, RftControl, SftControl
 from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.datasets.sampler import batch_indices
-from kinograd.eval.sampling import sample_groups
+from kinograd.eval.answers import graded_answers
 from kinograd.grading.extract import think_span
-from kinograd.models.load import load
-from kinograd.models.reader import Reader
+from kinograd.policy import open_policy
 from kinograd.progress import progress
-from kinograd.rollout.in_process import InProcessEngine
+from kinograd.rewards.score import score_groups
 from kinograd.synthetic.demo.stage import evaluate, finished_steps, spent, stage_recipe, train
 from kinograd.types import Example, Group
-from kinograd.video.clip_store import ClipStore
 
 _BATCH = 64
 """Number of questions that are read and answered together."""
@@ -79,20 +78,24 @@ def _sample(
     samples: int,
     label: str,
 ) -> list[Group]:
-    stage, trial = stage_recipe(recipe, label, sections, model), _trial_recipe(recipe)
-    lm = load(stage.model)
-    engine = InProcessEngine(lm, trial.rollout)
+    trial = _trial_recipe(recipe)
+    stage = stage_recipe(recipe, label, sections, model)
+    stage = stage.model_copy(update={"rollout": trial.rollout})
     sampling = trial.sampling.model_copy(update={"temperature": 1.0})
-    key = (stage.run.seed, label)
+    config = EvalConfig(sampling=sampling, batch_size=_BATCH)
+    grade = partial(score_groups, config=stage.reward, judges={})
     out: list[Group] = []
-    with (
-        ClipStore(stage.video, Path(stage.data.media_root), lm.geometry.size_factor) as store,
-        progress(len(examples), label) as bar,
-    ):
-        reader = Reader(lm, store, stage.prompt, stage.run.seed)
-        for group in sample_groups(
-            engine, reader, examples, samples, sampling, stage.reward, {}, key, _BATCH
-        ):
+    with open_policy(stage) as policy, progress(len(examples), label) as bar:
+        answers = graded_answers(
+            policy.engine,
+            policy.reader,
+            examples,
+            config,
+            grade,
+            n=samples,
+            key=(stage.run.seed, label),
+        )
+        for group in answers:
             if isinstance(group, Group):  # an unreadable example gives no row
                 out.append(group)
             bar.advance()
