@@ -20,9 +20,9 @@ import math
 import numpy as np
 
 from kinograd.config.algo import Relation
-from kinograd.grading.choice import read_choice
 from kinograd.grading.extract import answer_span, untagged
-from kinograd.types import Example, Group, Kind, UsageError, ViewKind
+from kinograd.kinds import KINDS
+from kinograd.types import Example, Group, UsageError, ViewKind
 
 VIEWS = {"reversed": ViewKind.REVERSED, "flipped": ViewKind.FLIPPED}
 
@@ -56,9 +56,7 @@ def read_answer(example: Example, text: str) -> str | None:
     answer = answer_span(text) or untagged(text)
     if answer is None:
         return None
-    if example.kind is Kind.MULTIPLE_CHOICE:
-        return read_choice(answer, example.options)
-    return " ".join(answer.casefold().split()).strip(" .") or None
+    return KINDS[example.kind].canonical(answer, example.options)
 
 
 def relation_shares(group: Group, dynamic: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import re
 
-from kinograd.grading.choice import option_texts, read_choice
 from kinograd.grading.extract import strip_answer_tags
-from kinograd.types import Example, Kind
+from kinograd.kinds import KINDS
+from kinograd.types import Example
 
 _WORD = re.compile(r"\w+")
 _PLACEHOLDER = re.compile(r"<(?:video|image)>")
@@ -46,12 +46,8 @@ def find_leak(example: Example) -> str | None:
         said = f"{normalised(example.question[found.end() :])} "
         if answer and said.startswith(f"{answer} "):
             return f"the question states the answer {strip_answer_tags(example.answer)[:60]!r}"
-    others: list[str] = []
-    if example.kind is Kind.MULTIPLE_CHOICE:
-        texts = option_texts(example.options)
-        gold = read_choice(strip_answer_tags(example.answer), example.options)
-        answer = normalised(texts.pop(gold, "")) if gold else ""
-        others = [normalised(text) for text in texts.values()]
+    own, wrong = KINDS[example.kind].texts(strip_answer_tags(example.answer), example.options)
+    answer, others = normalised(own), [normalised(text) for text in wrong]
     quoted = answer.count(" ") >= _LONG - 1 and f" {answer} " in question
     if quoted and not any(other and f" {other} " in question for other in others):
         return f"the question holds the answer {answer[:60]!r} word for word"

@@ -18,8 +18,9 @@ import numpy as np
 from kinograd.curate.journal import Journal
 from kinograd.curate.selection import Found, Outcome, numbered, write_outcome
 from kinograd.datasets.rows import Reason, Rejected
+from kinograd.kinds import KINDS
 from kinograd.progress import progress
-from kinograd.types import Example, Group, Kind, Score, Unscored
+from kinograd.types import Example, Group, Unscored
 
 if TYPE_CHECKING:
     from kinograd.models.reader import Unreadable
@@ -108,7 +109,7 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
     if not values:
         return dropped(f"unscored: {record['unscored']} samples, none graded")
     spread = float(np.std(values) if rule.measure == "std" else np.var(values))
-    if row.kind is Kind.CAPTION:
+    if KINDS[row.kind].filtered_by_spread:
         if spread < rule.caption_spread:
             return dropped(f"captions alike: {rule.measure} {spread:.3g} < {rule.caption_spread}")
     elif rule.drop_right and right == len(values) and not record["unscored"]:
@@ -125,17 +126,10 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
 
 def record_of(group: Group) -> dict[str, Any]:
     """What the journal keeps of a row's samples."""
+    kind = KINDS[group.example.kind]
     scored = [s for s in group.scores if s.unscored is None]
     return {
-        "values": [_value(group.example.kind, s) for s in scored],
+        "values": [kind.sampled_value(s) for s in scored],
         "right": sum(s.correct for s in scored),
         "unscored": len(group.scores) - len(scored),
     }
-
-
-def _value(kind: Kind, score: Score) -> float:
-    """A caption's AutoDQ F1 where a judge gave recall and precision; else the accuracy."""
-    recall, precision = score.parts.get("recall"), score.parts.get("precision")
-    if kind is Kind.CAPTION and recall is not None and precision is not None:
-        return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
-    return score.parts["accuracy"]

@@ -17,9 +17,9 @@ from typing import Any
 from kinograd.config.video import VideoConfig
 from kinograd.curate.answer_leak import normalised
 from kinograd.datasets.rows import Rejected
-from kinograd.grading.choice import read_choice
 from kinograd.grading.extract import strip_answer_tags
-from kinograd.types import Example, Kind, Media, MediaType
+from kinograd.kinds import KINDS
+from kinograd.types import Example, Media, MediaType
 from kinograd.workers.row_map import map_rows
 
 MOST = 2000
@@ -131,9 +131,7 @@ class Summary:
 def guessable(example: Example) -> str:
     """An answer as counted: the letter of a multiple choice, else the text normalised."""
     answer = strip_answer_tags(example.answer)
-    if example.kind is Kind.MULTIPLE_CHOICE:
-        return read_choice(answer, example.options) or answer
-    return " ".join(answer.casefold().split()).rstrip(".")
+    return KINDS[example.kind].canonical(answer, example.options) or answer
 
 
 def _guess(by: str, name: str, tally: Tally) -> dict[str, Any]:

@@ -31,10 +31,9 @@ from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.datasets.seen_keys import Seen
 from kinograd.files import atomic_stream, atomic_text
-from kinograd.grading.choice import option_texts, read_choice
 from kinograd.grading.extract import strip_answer_tags
-from kinograd.kinds import check_gold
-from kinograd.types import Example, Kind, Media, MediaType
+from kinograd.kinds import KINDS, check_gold
+from kinograd.types import Example, Media, MediaType
 
 _ODD_PATH = re.compile(r"^/|^[A-Za-z]:|\\|^[A-Za-z][A-Za-z0-9+.\-]+:|(?:^|/)\.\.(?:/|$)|\0")
 _PROBED = 4096  # files that a worker remembers
@@ -131,13 +130,9 @@ class Checker:
 
 def check_text(example: Example) -> tuple[Reason, str] | None:
     """What is wrong with options, gold answer and question; None if nothing is."""
-    if example.kind is Kind.MULTIPLE_CHOICE and example.options:
-        texts = option_texts(example.options)
-        for text, count in Counter(texts.values()).items():
-            if count > 1:
-                return Reason.OPTIONS, f"{count} options read {text[:60]!r}"
-        if read_choice(strip_answer_tags(example.answer), example.options) is None:
-            return Reason.OPTIONS, f"the answer {example.answer[:60]!r} names none of the options"
+    gold = strip_answer_tags(example.answer)
+    if fault := KINDS[example.kind].check_options(gold, example.options):
+        return Reason.OPTIONS, fault
     if failed := check_gold(example.kind, example.answer, example.options):
         return Reason.ANSWER, failed
     leak = find_leak(example)
