@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,10 +98,84 @@ def test_imports_point_one_way() -> None:
     assert not faults, "\n".join(faults)
 
 
+# -------------------------------------------------------------------- circles
+
+
+def _needed_at_run_time(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Import statements of a module, in functions too, but not under ``if TYPE_CHECKING``."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending += node.orelse
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        else:
+            pending += ast.iter_child_nodes(node)
+
+
+def _module_graph() -> dict[str, set[str]]:
+    """Module to the modules of the package that it imports."""
+    names = {}
+    for path in SRC.rglob("*.py"):
+        parts = path.relative_to(SRC.parent).with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = path
+    graph = {}
+    for module, path in names.items():
+        found: set[str] = set()
+        for node in _needed_at_run_time(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(a.name for a in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                inner = {f"{node.module}.{a.name}" for a in node.names}
+                found |= (inner & names.keys()) or {node.module or ""}
+        graph[module] = found & names.keys() - {module}
+    return graph
+
+
+def _room(module: str) -> str:
+    """``video`` of ``kinograd.video.cut``; ``__init__`` of ``kinograd`` itself."""
+    return [*module.split("."), "__init__"][1]
+
+
+def _circles(graph: dict[str, set[str]]) -> list[str]:
+    """Circles of a graph, one line each; every strongly connected part is named at least once."""
+
+    def reaches(start: str) -> set[str]:
+        seen: set[str] = set()
+        pending = [start]
+        while pending:
+            for name in graph.get(pending.pop(), ()):
+                if name not in seen:
+                    seen.add(name)
+                    pending.append(name)
+        return seen
+
+    reach = {name: reaches(name) for name in graph}
+    parts = {frozenset(b for b in reach[a] if a in reach[b]) for a in graph if a in reach[a]}
+    return [" <-> ".join(sorted(part)) for part in sorted(parts, key=sorted)]
+
+
+@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
+def test_no_module_imports_its_importer() -> None:
+    """Imports inside functions count: they hide a circle, they do not open it."""
+    assert not _circles(_module_graph())
+
+
+@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
+def test_no_room_imports_its_importer() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, others in _module_graph().items():
+        own = _room(module)
+        rooms.setdefault(own, set()).update({_room(other) for other in others} - {own})
+    assert not _circles(rooms)
+
+
 # ---------------------------------------------------------------------- sizes
 
 FILE_LINES, FUNCTION_LINES = 400, 80
-CORE_LINES, DATA_LINES = 12_000, 5_000
+# docs/adr/0010: raw lines, with docstrings, comments and blank lines.
+ROOM_LINES, PACKAGE_LINES = 3_000, 24_000
 # The two methods read top to bottom on one page each.
 PAGES = {"train/rl.py": 150, "train/sft.py": 150}
 # "path" or "path::function" -> why it may be longer; at most five.
@@ -128,7 +200,7 @@ def test_files_and_functions_are_small() -> None:
     faults = []
     for path in _python_files():
         name = path.relative_to(ROOT).as_posix()
-        lines = len(path.read_text(encoding="utf-8").splitlines())
+        lines = _lines(path)
         found = [(name, lines)] if lines > FILE_LINES else []
         found += [(f"{name}::{f}", n) for f, n in _long_functions(path)]
         faults += [f"{n}: {size} lines" for n, size in found if n not in WAIVERS]
@@ -142,31 +214,20 @@ def test_waivers_are_few_and_name_something() -> None:
         assert reason, name
 
 
-def _code_lines(path: Path) -> int:
-    """Lines that hold code: no blank lines, comments or docstrings (docs/adr/0007)."""
-    source = path.read_text(encoding="utf-8")
-    no_code = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT)
-    no_code += (tokenize.DEDENT, tokenize.ENDMARKER)
-    held: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in no_code:
-            held.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            held.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(held)
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
-def test_both_halves_stay_within_their_budgets() -> None:
-    """docs/adr/0008: the library that trains, and the data half with its verbs."""
-    data = {SRC / "curate", SRC / "datasets", SRC / "commands" / "data"}
-    spent = {"data": 0, "core": 0}
-    for path in SRC.rglob("*.py"):
-        if SRC / "synthetic" not in path.parents:
-            half = data & {*path.parents}
-            spent["data" if half else "core"] += _code_lines(path)
-    assert spent["core"] <= CORE_LINES
-    assert spent["data"] <= DATA_LINES
+@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
+def test_rooms_are_small() -> None:
+    rooms = [folder for folder in SRC.iterdir() if folder.is_dir()]
+    sizes = {room.name: sum(map(_lines, room.rglob("*.py"))) for room in rooms}
+    assert {name: size for name, size in sizes.items() if size > ROOM_LINES} == {}
+
+
+@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
+def test_the_package_stays_within_its_budget() -> None:
+    assert sum(map(_lines, SRC.rglob("*.py"))) <= PACKAGE_LINES
 
 
 # -------------------------------------------------------------- light imports
