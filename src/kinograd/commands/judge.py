@@ -68,7 +68,7 @@ def check(
 ) -> None:
     """Ask the judges of a recipe the canaries; exit status 1 unless all pass."""
     from kinograd.judge import build_judges, check_canaries
-    from kinograd.judge.model_judge import JUDGED_KINDS
+    from kinograd.kinds import JUDGED_KINDS
     from kinograd.types import Kind
 
     loaded = read_recipe(recipe, dry_run=dry_run)

@@ -15,8 +15,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from kinograd.judge.lexical import TokenOverlapJudge
-from kinograd.judge.model_judge import JUDGED_KINDS, ModelJudge
+from kinograd.judge.model_judge import ModelJudge
 from kinograd.judge.outage import OutageGuard
+from kinograd.kinds import JUDGED_KINDS, KINDS
 from kinograd.types import Judge, JudgeRequest, Kind, KinogradError, UsageError, Verdict
 
 _FILE = Path(__file__).parent / "canaries.jsonl"
@@ -43,7 +44,8 @@ class Canary(BaseModel):
     def accepts(self, verdict: Verdict) -> bool:
         """Whether the verdict lies where it must."""
         found = {"value": verdict.value, **verdict.parts}
-        names = ("recall", "precision") if self.kind is Kind.CAPTION else ("value",)
+        judge = KINDS[self.kind].judge
+        names = judge.parts if judge is not None and judge.parts else ("value",)
         bounds = {name: getattr(self, name) for name in names}
         return verdict.unscored is None and all(
             low <= (found[name] or 0.0) <= high for name, (low, high) in bounds.items()
@@ -126,8 +128,8 @@ async def check_canaries(judge: Judge, kinds: Collection[Kind] = JUDGED_KINDS) -
     if isinstance(judge, TokenOverlapJudge):
         return CanaryReport(judge.name)
     # Free answers and MixVidQA share a prompt, hence canaries.
-    asked = {Kind.MIX_VID if kind is Kind.FREE_FORM else kind for kind in kinds}
-    canaries = [canary for canary in load_canaries() if canary.kind in asked]
+    asked = [KINDS[kind].judge for kind in kinds]
+    canaries = [canary for canary in load_canaries() if KINDS[canary.kind].judge in asked]
     fresh = judge.inner.without_cache() if isinstance(judge, OutageGuard) else judge
     verdicts = await fresh.judge(
         [JudgeRequest(c.kind, c.question, c.reference, c.candidate) for c in canaries]

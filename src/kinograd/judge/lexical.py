@@ -15,7 +15,8 @@ from functools import lru_cache
 from statistics import fmean
 
 from kinograd.judge.autodq import f1
-from kinograd.types import JudgeRequest, Kind, UsageError, Verdict
+from kinograd.kinds import KINDS
+from kinograd.types import JudgeRequest, UsageError, Verdict
 
 _WORD = re.compile(r"\w+")
 _CLAUSE_END = re.compile(
@@ -28,10 +29,9 @@ _FUNCTION_WORDS = frozenset(
         "this that these those there of to in on at by with from into onto"
     )
 )
-# A clause is matched when token F1 reaches the first; DarkEventInfer's 2 and 1 and
-# MixVidQA's True when it reaches these.
+# A clause is matched from the first token F1 on, the highest label given from the second.
 _SAME_EVENT = 0.5
-_ALL, _PART = 0.6, 0.3
+_FULL = 0.6
 
 
 @lru_cache(maxsize=65536)
@@ -79,22 +79,22 @@ def score_lexically(request: JudgeRequest) -> Verdict:
     """
     overlap = token_f1(tokens(request.candidate), tokens(request.reference))
     parts = {"lexical_f1": overlap}
-    match request.kind:
-        case Kind.DARK_EVENT:
-            value = float((overlap >= _PART) + (overlap >= _ALL))
-            return Verdict(value, parts, label=f"{value:.0f}")
-        case Kind.MIX_VID | Kind.FREE_FORM:
-            right = overlap >= _ALL
-            return Verdict(float(right), parts, label=str(right))
-        case Kind.CAPTION:
-            given = clauses(request.candidate)
-            wanted = [tokens(e) for e in request.events] or clauses(request.reference)
-            recall = _matched(wanted, given) if given else 0.0
-            precision = _matched(given, clauses(request.reference)) if given else 0.0
-            parts |= {"recall": recall, "precision": precision}
-            label = f"recall {recall:.2f} precision {precision:.2f}"
-            return Verdict(f1(recall, precision), parts, label=label)
-    raise UsageError(f"the lexical judge cannot grade kind {request.kind.value!r}")
+    judge = KINDS[request.kind].judge
+    if judge is None:
+        raise UsageError(f"the lexical judge cannot grade kind {request.kind.value!r}")
+    if judge.compares_events:
+        given = clauses(request.candidate)
+        wanted = [tokens(e) for e in request.events] or clauses(request.reference)
+        recall = _matched(wanted, given) if given else 0.0
+        precision = _matched(given, clauses(request.reference)) if given else 0.0
+        parts |= {"recall": recall, "precision": precision}
+        label = f"recall {recall:.2f} precision {precision:.2f}"
+        return Verdict(f1(recall, precision), parts, label=label)
+    # Labels in equal steps: the highest from _FULL on, of three the middle one from half of it.
+    steps = len(judge.labels) - 1
+    reached = sum(overlap >= _FULL * step / steps for step in range(1, steps + 1))
+    label = list(judge.labels)[reached]
+    return Verdict(judge.labels[label], parts, label=label)
 
 
 class TokenOverlapJudge:

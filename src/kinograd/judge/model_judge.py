@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,17 +20,8 @@ from kinograd.endpoint.structured import AskForm, Parsed, Question, StructuredCl
 from kinograd.judge.autodq import AskPrompt, judge_caption
 from kinograd.judge.templates import load_template
 from kinograd.judge.untrusted import cap, fence, neutralise
-from kinograd.types import JudgeRequest, Kind, Unscored, UsageError, Verdict
-
-_GRADES = {"0": 0.0, "1": 1.0, "2": 2.0}
-_TRUTHS = {"False": 0.0, "True": 1.0}
-# Kind to the prompt that grades it and the values of its labels; captions go to AutoDQ.
-_LABELLED: Mapping[Kind, tuple[str, Mapping[str, float]]] = {
-    Kind.DARK_EVENT: ("dark_event", _GRADES),
-    Kind.MIX_VID: ("answer", _TRUTHS),
-    Kind.FREE_FORM: ("answer", _TRUTHS),
-}
-JUDGED_KINDS = frozenset({*_LABELLED, Kind.CAPTION})
+from kinograd.kinds import JUDGED_KINDS, KINDS
+from kinograd.types import JudgeRequest, Unscored, UsageError, Verdict
 
 
 class ModelJudge:
@@ -109,12 +101,14 @@ class ModelJudge:
 
     async def _judge_one(self, ask: AskPrompt, request: JudgeRequest) -> Verdict:
         candidate = self._untrusted(request.candidate)
-        if request.kind is Kind.CAPTION:
-            return await self._judge_caption(ask, request, candidate)
+        judge = KINDS[request.kind].judge
+        assert judge is not None, "judge() refuses other kinds"
         if not candidate:
             # Saying nothing is wrong, not unscored, and it takes no judge to see it.
-            return Verdict(0.0, label="empty")
-        prompt, values = _LABELLED[request.kind]
+            return replace(judge.empty_verdict(), label="empty")
+        if judge.compares_events:
+            return await self._judge_caption(ask, request, candidate)
+        prompt, values = judge.prompt, judge.labels
         fields = {
             "question": fence(neutralise(request.question)),
             "reference": fence(neutralise(request.reference)),
@@ -133,8 +127,6 @@ class ModelJudge:
     async def _judge_caption(
         self, ask: AskPrompt, request: JudgeRequest, candidate: str
     ) -> Verdict:
-        if not candidate:
-            return Verdict(0.0, {"recall": 0.0, "precision": 0.0}, label="empty")
         counts = {"entailment"}
         if self.config.precision == "entailment_or_neutral":
             counts.add("neutral")

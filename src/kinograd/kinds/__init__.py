@@ -23,7 +23,15 @@ from kinograd.kinds import (
 from kinograd.kinds.base import AnswerKind, Grade, JudgeQuestion
 from kinograd.types import Kind
 
-__all__ = ["KINDS", "AnswerKind", "Grade", "JudgeQuestion", "check_gold", "kind_named"]
+__all__ = [
+    "JUDGED_KINDS",
+    "KINDS",
+    "AnswerKind",
+    "Grade",
+    "JudgeQuestion",
+    "check_gold",
+    "kind_named",
+]
 
 KINDS: Mapping[Kind, AnswerKind] = {
     module.KIND.name: module.KIND
@@ -38,6 +46,8 @@ KINDS: Mapping[Kind, AnswerKind] = {
         caption,
     )
 }
+JUDGED_KINDS = frozenset(name for name, kind in KINDS.items() if kind.judge is not None)
+"""Kinds that a judge may grade; some of them have a rule too."""
 
 
 def kind_named(name: str) -> Kind | None:

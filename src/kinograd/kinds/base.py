@@ -34,8 +34,8 @@ class JudgeQuestion:
 
     Attributes:
         prompt: name of the judge's prompt (a file of ``judge/prompts/<set>``).
-        labels: the label that the judge may give, with its value; empty if the judge compares
-            lists of events (AutoDQ).
+        labels: labels that the judge may give, lowest first, with their values; empty if
+            the judge compares lists of events (AutoDQ).
         parts: parts of the verdict that the reward reads, each from 0 to 1.
     """
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import cast
 
 from kinograd.config.rewards import CustomReward, RewardConfig
-from kinograd.kinds import KINDS
+from kinograd.kinds import JUDGED_KINDS, KINDS
 from kinograd.rewards import custom, rubric
 from kinograd.rewards.modes import MODES
 from kinograd.rewards.shaping import shaping_parts
@@ -85,10 +85,9 @@ def check_routing(
     """
     for reward in config.custom:
         custom.load(reward)
-    routable = {kind.value for kind in KINDS if KINDS[kind].judge is not None}
     for kind, name in config.judges.items():
-        if kind not in routable:
-            known = ", ".join(sorted(routable))
+        if kind not in JUDGED_KINDS:
+            known = ", ".join(sorted(JUDGED_KINDS))
             raise UsageError(f"reward.judges: {kind!r} is not one of {known}")
         if name not in judges:
             raise UsageError(f"reward.judges.{kind}: no judge {name!r} under judges")
