@@ -21,8 +21,8 @@ from kinograd.config.schema import ModelConfig
 from kinograd.models.adapters import add_adapter, has_adapter, merged_state
 from kinograd.models.families import FAMILIES
 from kinograd.models.families.other import OtherVL
-from kinograd.models.families.qwen_vl import QwenVL
-from kinograd.models.media import Frames, Patches
+from kinograd.models.family import Family
+from kinograd.models.media import Medium
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.replicated import ReplicatedLM
 from kinograd.types import Clip, MediaType, UsageError
@@ -50,7 +50,7 @@ class VideoLM:
     """Its local folder."""
 
     @property
-    def family(self) -> QwenVL | OtherVL:
+    def family(self) -> Family:
         return self.lm.family
 
     @property
@@ -58,7 +58,7 @@ class VideoLM:
         """Whether a group's prompt runs once; if not, once for each of its completions."""
         return self.lm.shares_prefix
 
-    def medium(self, type: MediaType, clip: Clip) -> Patches | Frames:
+    def medium(self, type: MediaType, clip: Clip) -> Medium:
         """A clip (already under its view) as its prompts hold it."""
         return self.family.medium(type, clip, self.geometry)
 
@@ -137,7 +137,7 @@ def load(config: ModelConfig) -> VideoLM:
     family.tower(model).requires_grad_(config.train_vision)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    kind = ReplicatedLM if isinstance(family, OtherVL) else PrefixLM
+    kind = PrefixLM if settings.model_type in FAMILIES else ReplicatedLM
     lm = kind(model, family, getattr(torch, config.dtype))
     lm.train()
     return VideoLM(lm, tokenizer, family.geometry(_stored(folder)), folder)
@@ -184,7 +184,7 @@ def _stored(folder: str) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _family(path: str, folder: str, settings: Any) -> QwenVL | OtherVL:
+def _family(path: str, folder: str, settings: Any) -> Family:
     """The adapter of the architecture, or the one that replicates rows and says so."""
     name = settings.model_type
     if name in FAMILIES:

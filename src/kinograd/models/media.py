@@ -1,4 +1,4 @@
-"""What a model takes in: a clip as patches or as plain frames, and a whole prompt."""
+"""Inputs of models: a clip as patches or as plain frames, and an encoded prompt."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Patches:
     one pass of the vision tower.
 
     Attributes:
-        pixels: float32 (n, C * temporal * patch * patch).
-        grid: (t, h, w) in patches.
+        pixels: float32 (n, ...), in the order of the grid; for Qwen
+            (t * h * w, C * temporal * patch * patch).
+        grid: (t, h, w) in patches; each of the t steps gives equally many features.
         seconds_per_grid: seconds between temporal patches (0 for an image).
         times: seconds of each temporal patch, the mean of its first and last frame.
         source, order: the medium whose temporal patches these are, and in which order.
@@ -37,13 +38,13 @@ class Patches:
     order: tuple[int, ...] = ()
 
     def permuted(self, order: Sequence[int]) -> Patches:
-        """The same temporal patches in another order, at the times of the old ones.
+        """Reorder the temporal patches and keep their times; returns new Patches.
 
         A vision tower never looks across temporal patches, so the features are permuted
         instead of computed again (``PrefixLM.media_features``).
         """
         t = self.grid[0]
-        pixels = self.pixels.view(t, -1, self.pixels.shape[1])[list(order)].flatten(0, 1)
+        pixels = self.pixels.unflatten(0, (t, -1))[list(order)].flatten(0, 1)
         return replace(self, pixels=pixels, source=self, order=tuple(order))
 
 
@@ -59,13 +60,16 @@ class Frames:
     pixels: np.ndarray
 
 
+Medium = Patches | Frames
+
+
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What the model reads before it answers.
+    """Everything that the model reads before it answers.
 
     Attributes:
         input_ids: int64 (P,), with one token per vision feature of each medium.
-        positions: int64 (3, P), M-RoPE positions.
+        positions: int64 (..., P); the leading axes belong to the family (M-RoPE has three).
         is_media: bool (P,), where vision features replace the token's embedding.
         media: Patches (Frames for replicated rows) in the order of their placeholders.
         inputs: for replicated rows, what the checkpoint's processor made beside the ids.
@@ -79,11 +83,12 @@ class Prompt:
 
     @property
     def next_position(self) -> int:
+        """Position of the first token of a completion."""
         return int(self.positions.max()) + 1
 
 
 def to_patches(type: MediaType, clip: Clip, geometry: Geometry) -> Patches:
-    """Patches of a clip (already under its view)."""
+    """Cut a clip, already under its view, into Patches."""
     pixels, grid = patchify(clip.frames, geometry)
     if type is MediaType.IMAGE:
         return Patches(type, pixels, grid, 0.0, (0.0,))

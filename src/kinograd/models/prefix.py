@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from kinograd.models.attention import NAME, DecodeState, PrefixCapture, PrefixKV
+from kinograd.models.family import PrefixFamily
 from kinograd.models.logprobs import PartLoss, chunk_logits, fused_loss, token_logprobs
 from kinograd.models.media import Patches
 from kinograd.models.prompt import Prompt
@@ -51,7 +52,7 @@ class Prefix:
     Attributes:
         kv: keys and values by layer, with the padding mask.
         last: (N, D) final hidden state of each prompt's last token.
-        next_position: (N,) M-RoPE position at which completions continue.
+        next_position: (N,) position of each completion's first token.
     """
 
     kv: PrefixKV
@@ -103,7 +104,7 @@ class PrefixLM(nn.Module):
     def __init__(self, model: Any, family: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.model: Any = model
-        self.family: Any = family
+        self.family: PrefixFamily = family
         self.dtype = dtype
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
@@ -170,13 +171,11 @@ class PrefixLM(nn.Module):
         return found
 
     def _blank_features(self) -> Tensor:
-        """The sum of the features of the smallest possible clip, all black."""
-        vision = self.family.config.vision_config
-        merge, patch = self.family.merge, vision.patch_size
-        pixels = torch.zeros(merge**2, 3 * vision.temporal_patch_size * patch**2)
-        grids = torch.tensor([[1, merge, merge]], device=self.device)
+        """Run the tower on the family's blank medium; return the sum of its features."""
+        blank = self.family.blank()
+        grids = torch.tensor([blank.grid], device=self.device)
         with self.autocast():
-            (features,) = self.family.features(self.model, pixels.to(self.device), grids)
+            (features,) = self.family.features(self.model, blank.pixels.to(self.device), grids)
         return features.sum()
 
     def prefix(self, prompts: Sequence[Prompt]) -> Prefix:
@@ -185,12 +184,13 @@ class PrefixLM(nn.Module):
         lengths = torch.tensor([len(p.input_ids) for p in prompts], device=device)
         longest = int(lengths.max())
         ids = torch.zeros(len(prompts), longest, dtype=torch.long)
-        positions = torch.zeros(3, len(prompts), longest, dtype=torch.long)
+        axes = prompts[0].positions.shape[:-1]
+        positions = torch.zeros(*axes, len(prompts), longest, dtype=torch.long)
         slots = torch.zeros(len(prompts), longest, dtype=torch.bool)
         for i, prompt in enumerate(prompts):
             n = len(prompt.input_ids)
             ids[i, :n] = torch.from_numpy(prompt.input_ids)
-            positions[:, i, :n] = torch.from_numpy(prompt.positions)
+            positions[..., i, :n] = torch.from_numpy(prompt.positions)
             slots[i, :n] = torch.from_numpy(prompt.is_media)
         embeds, deep = self.model.get_input_embeddings()(ids.to(device)), {}
         media = [m for prompt in prompts for m in prompt.media]
@@ -232,7 +232,7 @@ class PrefixLM(nn.Module):
             return first
         inputs = completions[..., :-1].reshape(n * g, length - 1)
         steps = prefix.next_position[:, None] + torch.arange(length - 1, device=self.device)
-        positions = steps.repeat_interleave(g, 0).expand(3, -1, -1)
+        positions = self.family.text_positions(steps.repeat_interleave(g, 0))
         with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=self.model.get_input_embeddings()(inputs),
@@ -292,7 +292,7 @@ class PrefixLM(nn.Module):
         with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
-                position_ids=positions[None, :, None].expand(3, -1, -1),
+                position_ids=self.family.text_positions(positions[:, None]),
                 use_cache=False,
                 shared=state,
             ).last_hidden_state[:, 0]

@@ -1,4 +1,4 @@
-"""Token ids and positions of an Example, and of the response that it teaches."""
+"""Token ids and positions of an Example's prompt, and ids of its supervised response."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinograd.config.schema import PromptConfig
-from kinograd.models.families.other import OtherVL
-from kinograd.models.families.qwen_vl import QwenVL
-from kinograd.models.media import Frames, Patches, Prompt
+from kinograd.models.family import Family
+from kinograd.models.media import Medium, Prompt
 from kinograd.prompts import messages, response_text
 from kinograd.types import DataError, Example, KinogradError
 
 
 class PromptTooLong(KinogradError):
-    """A prompt exceeds ``prompt.max_tokens``: refused, because cutting it would cut media."""
+    """A prompt exceeds ``prompt.max_tokens``; cutting it would cut media."""
 
 
 def encode(
     example: Example,
-    media: Sequence[Patches | Frames],
+    media: Sequence[Medium],
     config: PromptConfig,
     tokenizer,
-    family: QwenVL | OtherVL,
+    family: Family,
 ) -> Prompt:
-    """Token ids and positions of one Example whose media are what ``family.medium`` makes.
+    """Encode one Example as a Prompt; ``media`` are results of ``family.medium``, in order.
 
     Raises:
-        PromptTooLong: beyond ``config.max_tokens``.
-        DataError: if one of the texts, target included, holds a control token of the model.
+        PromptTooLong: the prompt exceeds ``config.max_tokens``.
+        DataError: one of the texts, target included, holds a control token of the model.
     """
     words = (example.question, *example.options, example.answer, example.rationale or "")
-    for token in family.control_tokens(tokenizer):
+    for token in _control_tokens(tokenizer):
         if any(token in text for text in words):
             raise DataError(f"example {example.id!r}: its text holds the control token {token}")
     prompt = family.encode(messages(example, config), media, tokenizer)
@@ -45,7 +44,12 @@ def encode(
     return prompt
 
 
+def _control_tokens(tokenizer) -> list[str]:
+    """List the texts that the tokenizer would read as control tokens."""
+    return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
+
+
 def encode_response(example: Example, tokenizer) -> np.ndarray:
-    """int64 (L,): the supervised target, closed by the end-of-turn token."""
+    """Encode the supervised target, closed by the end-of-turn token; returns int64 (L,)."""
     ids = tokenizer(response_text(example), add_special_tokens=False)["input_ids"]
     return np.array([*ids, tokenizer.eos_token_id], dtype=np.int64)

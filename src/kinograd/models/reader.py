@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from kinograd.config.schema import PromptConfig
 from kinograd.models.load import VideoLM
-from kinograd.models.media import Frames, Patches
+from kinograd.models.media import Medium, Patches
 from kinograd.models.prompt import Prompt, PromptTooLong, encode
 from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
 from kinograd.video.clip_store import ClipStore
@@ -41,7 +41,7 @@ class Reader:
         self.store = store
         self.prompt = prompt
         self.seed = seed
-        self._patches: WeakValueDictionary[tuple, Patches | Frames] = WeakValueDictionary()
+        self._patches: WeakValueDictionary[tuple, Medium] = WeakValueDictionary()
 
     def clips(self, example: Example, view: View = ORDERED, step: int = 0) -> list[Clip]:
         """The frames the model sees, per medium.
@@ -97,7 +97,7 @@ class Reader:
                 results.append(Unreadable(example, "bad_example", str(error)))
         return results
 
-    def _medium(self, m: Media, example: Example, view: View, step: int) -> Patches | Frames:
+    def _medium(self, m: Media, example: Example, view: View, step: int) -> Medium:
         if view.kind is ViewKind.SHUFFLED and view.unit == "temporal_patch":
             ordered = self._patches.get((m, ORDERED)) or self._medium(m, example, ORDERED, step)
             if isinstance(ordered, Patches) and m.type is MediaType.VIDEO:

@@ -64,7 +64,7 @@ def shard(lm: PrefixLM) -> None:
         raise UsageError("sharding needs a model whose prompts are shared; see models/families")
     layers = list(lm.family.language_model(lm.model).layers)
     if not lm.tower_frozen:
-        layers += lm.family.tower(lm.model).blocks
+        layers += lm.family.blocks(lm.model)
         lm.force_vision_forward = True
     for layer in layers:
         fully_shard(layer)

@@ -1,8 +1,8 @@
-"""Any other image-text model of transformers, through its own processor.
+"""The fallback family: any other image-text model of transformers, with its own processor.
 
-Prompt, placeholders and pixels are whatever the checkpoint's processor makes. A video is
-given as its frames, one image each: video processors need torchvision, which cannot be
-imported beside every build of torch, and many of these models have none.
+The checkpoint's processor makes prompt, placeholders and pixels. A video is given as its
+frames, one image each: video processors need torchvision, which cannot be imported beside
+every build of torch, and many of these models have none.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ from kinograd.types import Clip, MediaType, UsageError
 from kinograd.video.patches import Geometry
 
 _PLACEHOLDERS = (
-    *("image_token_id", "image_token_index", "video_token_id", "video_token_index"),
-    *("boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index", "audio_token_id"),
+    "image_token_id",
+    "image_token_index",
+    "video_token_id",
+    "video_token_index",
+    "boi_token_id",
+    "boi_token_index",
+    "eoi_token_id",
+    "eoi_token_index",
+    "audio_token_id",
 )
 
 
 class OtherVL:
-    """Adapter of a model that Kinograd has no adapter for.
+    """Family of every ``model_type`` that ``FAMILIES`` does not list.
 
     Raises:
         UsageError: no image processor, no chat template, or no image placeholder to keep
@@ -37,7 +44,7 @@ class OtherVL:
         self.processor = processor
         ids = [getattr(config, name, None) for name in _PLACEHOLDERS]
         self.banned_tokens = tuple(dict.fromkeys(i for i in ids if isinstance(i, int)))
-        """Tokens that only the processor may write."""
+        """Ids of tokens that only the processor may write."""
         if not self.banned_tokens:
             raise UsageError(f"model.path: {path} names no image token in its config.json")
         if not hasattr(processor, "image_processor"):
@@ -45,20 +52,16 @@ class OtherVL:
         if getattr(processor, "chat_template", None) is None:
             raise UsageError(f"model.path: the processor of {path} has no chat template")
 
-    def control_tokens(self, tokenizer: Any) -> list[str]:
-        """Texts that the tokenizer would read as control tokens."""
-        return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
-
     def geometry(self, stored: Mapping[str, Any]) -> Geometry:
-        """Frames of any size: the processor resizes and normalises them."""
+        """Return a grid of single pixels: the processor resizes and normalises frames itself."""
         return Geometry(patch=1, merge=1, temporal=1, mean=(0.0,) * 3, std=(1.0,) * 3)
 
     def medium(self, type: MediaType, clip: Clip, geometry: Geometry) -> Frames:
-        """A clip (already under its view) as prompts hold it."""
+        """Keep the frames of a clip, already under its view, as they are."""
         return Frames(type, clip.frames)
 
     def encode(self, messages: list[dict], media: Sequence[Any], tokenizer: Any) -> Prompt:
-        """The prompt of chat messages, whose media stand in order."""
+        """Let the processor encode chat messages; return ids and its other outputs."""
         shown = iter(media)
         turns = []
         for message in messages:
@@ -70,11 +73,12 @@ class OtherVL:
         )
         ids = made.pop("input_ids")[0].numpy()
         made.pop("attention_mask", None)
-        positions = np.broadcast_to(np.arange(len(ids)), (3, len(ids)))
-        return Prompt(ids, positions, np.isin(ids, self.banned_tokens), tuple(media), dict(made))
+        return Prompt(
+            ids, np.arange(len(ids)), np.isin(ids, self.banned_tokens), tuple(media), dict(made)
+        )
 
     def row(self, prompt: Prompt, completion: Tensor) -> dict[str, Tensor]:
-        """Arguments of transformers' own forward for one whole row, prompt and completion."""
+        """Build the arguments of transformers' forward for one prompt and its completion."""
         p, c = len(prompt.input_ids), len(completion)
         row = {"input_ids": torch.cat([torch.from_numpy(prompt.input_ids), completion.cpu()])[None]}
         for name, value in prompt.inputs.items():
@@ -85,7 +89,7 @@ class OtherVL:
 
     @staticmethod
     def tower(model: Any) -> nn.Module:
-        """The vision encoder; what connects it to the language model is not part of it.
+        """Return the vision encoder, without the layers that connect it to the language model.
 
         Raises:
             UsageError: the model has no encoder of its own for images.

@@ -19,7 +19,7 @@ from kinograd.models.media import Patches
 
 
 class Qwen3VL(QwenVL):
-    """Adapter of a loaded Qwen3-VL model."""
+    """Family of Qwen3-VL."""
 
     pixel_mean = (0.5, 0.5, 0.5)
     pixel_std = (0.5, 0.5, 0.5)
@@ -50,7 +50,7 @@ class Qwen3VL(QwenVL):
         return np.array(out, dtype=np.int64)
 
     def _frames(self, patches: Patches, tokenizer: Any) -> list[int]:
-        """Timestamp, start, placeholders, end, for each temporal patch."""
+        """Return timestamp, start, placeholders and end for each temporal patch."""
         t = patches.grid[0]
         out: list[int] = []
         for seconds in patches.times:
@@ -66,5 +66,5 @@ class Qwen3VL(QwenVL):
         return [stack(medium) for medium in zip(*levels, strict=True)]
 
     @staticmethod
-    def deep_features(is_media: Tensor, levels: Sequence[Tensor]) -> dict[str, Any]:
+    def deep_features(is_media: Tensor, levels: Tensor) -> dict[str, Any]:
         return {"visual_pos_masks": is_media, "deepstack_visual_embeds": list(levels)}

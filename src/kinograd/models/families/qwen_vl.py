@@ -22,7 +22,7 @@ from kinograd.video.patches import Geometry
 
 
 class QwenVL:
-    """Adapter of a loaded Qwen2-VL model. ``model`` is the transformers model with a head."""
+    """Family of Qwen2-VL; ``model`` is the transformers model with its head."""
 
     pixel_mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
     pixel_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
@@ -37,15 +37,15 @@ class QwenVL:
 
     @property
     def banned_tokens(self) -> tuple[int, ...]:
-        """Tokens that only a processor may write; sampling them breaks every later step."""
+        """Ids of placeholders and of the marks around them."""
         return (self.image_token, self.video_token, self.vision_start, self.vision_end)
 
     def medium(self, type: MediaType, clip: Clip, geometry: Geometry) -> Patches:
-        """A clip (already under its view) as prompts hold it."""
+        """Cut a clip, already under its view, into patches."""
         return to_patches(type, clip, geometry)
 
     def encode(self, messages: list[dict], media: Sequence[Any], tokenizer: Any) -> Prompt:
-        """The prompt of chat messages, whose media stand in order."""
+        """Apply the chat template and expand placeholders; return ids and positions."""
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         short = tokenizer(text, add_special_tokens=False)["input_ids"]
         ids = self.expand(short, media, tokenizer)
@@ -53,9 +53,9 @@ class QwenVL:
         return Prompt(ids, self.positions(ids, media), is_media, tuple(media))
 
     def row(self, prompt: Prompt, completion: Tensor) -> dict[str, Tensor]:
-        """Arguments of transformers' own forward for one whole row, prompt and completion."""
-        tail = prompt.next_position + torch.arange(len(completion))
-        positions = torch.cat([torch.from_numpy(prompt.positions), tail.expand(3, -1)], 1)
+        """Build the arguments of transformers' forward for one prompt and its completion."""
+        tail = self.text_positions(prompt.next_position + torch.arange(len(completion))[None])
+        positions = torch.cat([torch.from_numpy(prompt.positions), tail[:, 0]], 1)
         ids = torch.cat([torch.from_numpy(prompt.input_ids), completion])
         row = {"input_ids": ids[None], "position_ids": positions[:, None]}
         for type, name in ((MediaType.IMAGE, "image"), (MediaType.VIDEO, "video")):
@@ -66,12 +66,8 @@ class QwenVL:
                 row[f"{name}_grid_thw"] = torch.tensor([m.grid for m in media])
         return row
 
-    def control_tokens(self, tokenizer: Any) -> list[str]:
-        """Texts that the tokenizer would read as control tokens."""
-        return [t for t in tokenizer.all_special_tokens if t not in ("", " ")]
-
     def geometry(self, stored: Mapping[str, Any]) -> Geometry:
-        """Patch sizes from the model, normalisation from the checkpoint's processor file."""
+        """Combine the model's patch sizes and the processor file's normalisation."""
         vision = self.config.vision_config
         return Geometry(
             patch=vision.patch_size,
@@ -82,11 +78,11 @@ class QwenVL:
         )
 
     def time_step(self, patches: Patches) -> float:
-        """Temporal positions per temporal patch."""
+        """Return the distance of temporal patches in temporal positions."""
         return 1.0
 
     def runs(self, patches: Patches) -> list[tuple[int, int, int]]:
-        """Grids (t, h, w) of the stretches of tokens that a medium becomes."""
+        """Return the grids (t, h, w) of the runs of tokens that a medium becomes."""
         return [patches.grid]
 
     def n_tokens(self, patches: Patches) -> int:
@@ -96,7 +92,7 @@ class QwenVL:
     def expand(
         self, input_ids: Sequence[int], media: Sequence[Patches], tokenizer: Any = None
     ) -> np.ndarray:
-        """int64 (P,): each placeholder of the chat template becomes the medium's tokens."""
+        """Replace each placeholder by its medium's tokens; return int64 (P,)."""
         remaining = iter(media)
         out: list[int] = []
         for token in input_ids:
@@ -107,7 +103,7 @@ class QwenVL:
         return np.array(out, dtype=np.int64)
 
     def positions(self, input_ids: np.ndarray, media: Sequence[Patches]) -> np.ndarray:
-        """int64 (3, P): temporal, height and width positions of a prompt."""
+        """Return temporal, height and width positions of a prompt, int64 (3, P)."""
         modality = np.select(
             [input_ids == self.image_token, input_ids == self.video_token], [1, 2], 0
         )
@@ -129,8 +125,18 @@ class QwenVL:
                 length -= part.shape[1]
         return np.concatenate(parts, axis=1)
 
+    def text_positions(self, steps: Tensor) -> Tensor:
+        """Repeat (R, C) on the three axes of M-RoPE: (3, R, C)."""
+        return steps.expand(3, -1, -1)
+
+    def blank(self) -> Patches:
+        """Return a black image of one token."""
+        vision = self.config.vision_config
+        merge, width = self.merge, 3 * vision.temporal_patch_size * vision.patch_size**2
+        return Patches(MediaType.IMAGE, torch.zeros(merge**2, width), (1, merge, merge), 0.0)
+
     @staticmethod
-    def language_model(model: Any) -> nn.Module:
+    def language_model(model: Any) -> Any:
         return model.model.language_model
 
     @staticmethod
@@ -138,23 +144,23 @@ class QwenVL:
         return model.model.visual
 
     @staticmethod
-    def features(model: Any, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
-        """Vision features (levels, tokens, D) per medium; images are clips of one patch.
+    def blocks(model: Any) -> Sequence[nn.Module]:
+        return list(model.model.visual.blocks)
 
-        Level 0 replaces the placeholders' embeddings; further levels (DeepStack) are added
-        to the hidden states of the first layers.
-        """
+    @staticmethod
+    def features(model: Any, pixels: Tensor, grids: Tensor) -> Sequence[Tensor]:
+        """Run the tower; return (1, tokens, D) per medium. An image is a clip of one patch."""
         output = model.model.get_video_features(pixels, grids, return_dict=True)
         return [x[None] for x in output.pooler_output]
 
     @staticmethod
-    def deep_features(is_media: Tensor, levels: Sequence[Tensor]) -> dict[str, Any]:
-        """Arguments of the language model for feature levels beyond the first."""
+    def deep_features(is_media: Tensor, levels: Tensor) -> dict[str, Any]:
+        """Return no arguments: these models have one level."""
         return {}
 
 
 class Qwen25VL(QwenVL):
-    """Adapter of Qwen2.5-VL: temporal positions count time (``tokens_per_second``)."""
+    """Family of Qwen2.5-VL: temporal positions count time (``tokens_per_second``)."""
 
     def time_step(self, patches: Patches) -> float:
         # Processors hand the seconds on as float32, and vLLM multiplies those in double:
