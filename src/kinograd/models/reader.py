@@ -77,7 +77,7 @@ class Reader:
         shown = self._view(clip, medium, example, view, step=0)
         return self._encode(example, [self.model.medium(medium.type, shown)])
 
-    def _encode(self, example: Example, media: Sequence[Patches | Frames]) -> Prompt:
+    def _encode(self, example: Example, media: Sequence[Medium]) -> Prompt:
         return encode(example, media, self.prompt, self.model.tokenizer, self.model.family)
 
     def read_many(
