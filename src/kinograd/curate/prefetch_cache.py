@@ -74,7 +74,7 @@ def warm(
     shared = config.model_copy(update={"cache_dir": str(Path(config.cache_dir or "").resolve())})
     make = partial(Warmer, shared, str(Path(media_root).resolve()), size_factor)
     decoded, failed = 0, []
-    results = map_rows(make, distinct, workers=config.workers, backend=backend, chunk=4)
+    results = map_rows(make, distinct, workers=config.workers, backend=backend)
     for new, error in results:
         decoded += new
         failed += [] if error is None else [ClipError(**error)]

@@ -1,27 +1,22 @@
-"""math-verify at arm's length: in a child process that may be killed.
+"""math-verify in a worker process, which may be killed.
 
 math-verify limits its time with SIGALRM, which works in the main thread only, cannot
-interrupt C code and takes the signal away from everybody else. One child per process, started
-when first needed, makes it safe in threads and against any text.
+interrupt C code and takes the signal away from everybody else. One worker per process, started
+with the first formula, makes it safe in threads and against any text.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
 import re
-import subprocess
-import sys
-import threading
-from multiprocessing.connection import wait
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-_START_SECONDS = 120.0  # importing sympy on a busy machine
+from kinograd.grading.symbolic_worker import SymbolicGrader
+from kinograd.workers.pool import Pool
+from kinograd.workers.process import JobFailed, NotStarted, Process, WorkerError
+
 _CPU_SECONDS = 20.0  # above math-verify's own limits: two parses and one comparison of 5 s
 _WALL_SECONDS = 60.0  # the same on a busy machine
-_WORKER = Path(__file__).with_name("symbolic_worker.py")
 
 # What a formula given as an answer may consist of. Anything else is a computation.
 _COMMANDS = {"frac", "dfrac", "tfrac", "sqrt", "pi", "cdot", "times", "div", "left", "right"}
@@ -36,70 +31,22 @@ class SymbolicError(Exception):
     """A formula could not be evaluated: time, memory or an error inside the library."""
 
 
-class _Worker:
-    """The child process: started when first asked, replaced after a death or a fork."""
-
-    def __init__(self, cpu_seconds: float) -> None:
-        self._cpu_seconds = cpu_seconds
-        self.forget()
-
-    def forget(self) -> None:
-        """Leave the process, if any, to the one who forked us."""
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-
-    def ask(self, request: dict[str, Any]) -> Any:
-        with self._lock:
-            process = self._running()
-            try:
-                print(json.dumps(request), file=process.stdin, flush=True)
-                reply = _read(process, _WALL_SECONDS)
-            except BrokenPipeError:
-                reply = None
-            if reply is None:
-                self.stop()
-                raise SymbolicError("math-verify ran out of time or memory")
-        if "error" in reply:
-            raise SymbolicError(f"math-verify failed with {reply['error']}")
-        return reply["result"]
-
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.stop()
-        # -P: the script's folder is no place to import from.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), str(self._cpu_seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for us; the child ends with its input
-        )
-        if _read(self._process, _START_SECONDS) is None:
-            self.stop()
-            raise SymbolicError("math-verify did not start; is it installed?")
-        return self._process
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-        self._process = None
+def _pool(cpu_seconds: float) -> Pool:
+    return Pool(partial(Process, partial(SymbolicGrader, cpu_seconds)), 1, _WALL_SECONDS)
 
 
-def _read(process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | None:
-    """The next line; None after ``seconds`` or at the end of the stream."""
-    assert process.stdout is not None
-    if not wait([process.stdout.fileno()], seconds):
-        return None
-    line = process.stdout.readline()
-    return json.loads(line) if line.endswith("\n") else None
+def _ask(request: dict[str, str], pool: Pool) -> Any:
+    try:
+        return pool.submit(request).result()
+    except JobFailed as error:
+        raise SymbolicError(f"math-verify failed with {error}") from None
+    except NotStarted as error:
+        raise SymbolicError(f"math-verify did not start; is it installed? ({error})") from None
+    except WorkerError:
+        raise SymbolicError("math-verify ran out of time or memory") from None
 
 
-_worker = _Worker(_CPU_SECONDS)
-atexit.register(_worker.stop)
-os.register_at_fork(after_in_child=_worker.forget)
+_grader = _pool(_CPU_SECONDS)
 
 
 def equivalent(content: str, solution: str) -> bool:
@@ -111,7 +58,7 @@ def equivalent(content: str, solution: str) -> bool:
     if not (_MATHEMATICAL.search(solution) and _MATHEMATICAL.search(content)):
         return False
     try:
-        return _worker.ask({"operation": "equivalent", "content": content, "solution": solution})
+        return _ask({"operation": "equivalent", "content": content, "solution": solution}, _grader)
     except SymbolicError:
         return False
 
@@ -131,7 +78,7 @@ def value(formula: str) -> float | None:
     commands = set(re.findall(r"\\([A-Za-z]+)", text))
     if not _FORMULA.fullmatch(text) or not commands <= _COMMANDS or _HUGE.search(text):
         return None
-    return _worker.ask({"operation": "value", "text": text.replace("**", "^")})
+    return _ask({"operation": "value", "text": text.replace("**", "^")}, _grader)
 
 
 def _root(match: re.Match[str]) -> str:

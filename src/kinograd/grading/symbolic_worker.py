@@ -1,20 +1,19 @@
-"""Child process that runs math-verify: one JSON request per line in, one answer per line out.
+"""math-verify inside a worker process, under limits that the kernel keeps.
 
-A script of its own, so that it loads nothing of this package. sympy may compute for ever or
-fill the memory on a short text (``9**9**9``), inside C code that no Python signal can
-interrupt. Here the kernel ends it: an address-space limit, and a CPU timer per request whose
-signal kills, so that not even an orphan runs on.
+sympy may compute for ever or fill the memory on a short text (``9**9**9``), inside C code that
+no Python signal can interrupt. The kernel ends it: by a limit on the address space, and by a
+CPU timer per request whose signal kills.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import resource
 import signal
-import sys
 from typing import Any
+
+from kinograd.types import KinogradError
 
 MEMORY_BYTES = 2 << 30
 
@@ -40,28 +39,28 @@ def _math_verify() -> Any:
     return importlib.import_module("math_verify")
 
 
-def _answer(request: dict[str, Any]) -> Any:
-    if request["operation"] == "equivalent":
-        return equivalent(request["content"], request["solution"])
-    return value(request["text"])
+class SymbolicGrader:
+    """Answers requests with ``equivalent`` and ``value``; lives in a worker process.
 
+    Args:
+        cpu_seconds: CPU time for one request; the process dies beyond it.
+    """
 
-def main(cpu_seconds: float) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    logging.disable(logging.CRITICAL)  # math-verify warns about every time-out
-    out, sys.stdout = sys.stdout, sys.stderr  # replies only, whatever a library prints
-    _math_verify()
-    print(json.dumps({"ready": True}), file=out, flush=True)
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    def __init__(self, cpu_seconds: float) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        logging.disable(logging.CRITICAL)  # math-verify warns about every time-out
+        self._cpu_seconds = cpu_seconds
+        _math_verify()
+
+    def __call__(self, request: dict[str, str]) -> bool | float | None:
+        """Return the result of ``operation``, whose arguments are the other keys."""
+        signal.setitimer(signal.ITIMER_PROF, self._cpu_seconds)
         try:
-            reply = {"result": _answer(json.loads(line))}
-        except Exception as error:  # noqa: BLE001 -- foreign code
-            reply = {"error": type(error).__name__}
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        print(json.dumps(reply), file=out, flush=True)
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]))
+            if request["operation"] == "equivalent":
+                return equivalent(request["content"], request["solution"])
+            return value(request["text"])
+        except Exception as error:  # noqa: BLE001 - foreign code; its name is enough
+            raise KinogradError(type(error).__name__) from None
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +30,7 @@ from kinograd.types import (
     Span,
     UsageError,
 )
+from kinograd.workers.row_map import map_rows
 
 TERSE = "looks like"
 """Opening words of a terse rationale, which names the answer without deriving it."""
@@ -47,7 +45,7 @@ def build(
     """Render ``config`` into ``folder`` and return the JSONL path of each split.
 
     ``folder`` is the ``media_root`` of the rows. A finished build is reused, an interrupted
-    one is completed. With several workers a script must guard its main module (``spawn``).
+    one is completed.
 
     Args:
         progress: called with the number of clips that became ready.
@@ -172,42 +170,33 @@ def _render(
 ) -> Iterator[tuple[str, int, list[Example]]]:
     sizes = {name: split.rows for name, split in _splits(config).items()}
     jobs = [(s, b, min(b + _CHUNK, sizes[s])) for s in splits for b in range(0, sizes[s], _CHUNK)]
-    if config.workers == 1 or len(jobs) < 2:
-        for split, begin, end in jobs:
-            yield split, begin, _render_chunk(config, folder, split, begin, end)
-        return
-    # spawn, not fork: the caller may run torch's threads, which do not survive a fork
-    # Ctrl-C reaches the whole process group: workers ignore it, the caller ends the pool
-    with ProcessPoolExecutor(
-        min(config.workers, len(jobs)),
-        get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    ) as pool:
-        futures = {
-            pool.submit(_render_chunk, config, folder, *job): (job[0], job[1]) for job in jobs
-        }
-        try:
-            for future in as_completed(futures):
-                yield *futures[future], future.result()
-        except BrokenProcessPool:
-            raise KinogradError(
-                "a rendering worker died, perhaps out of memory; run the same command again to "
-                "resume, with synthetic.workers=1 for a single process"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    make = partial(Renderer, config, folder)
+    rendered = map_rows(make, jobs, workers=min(config.workers, len(jobs)))
+    try:
+        for (split, begin, _), examples in zip(jobs, rendered, strict=True):
+            yield split, begin, examples
+    except KinogradError as error:
+        raise KinogradError(
+            f"{error}; run the same command again to resume, with synthetic.workers=1 for a "
+            "single process"
+        ) from None
 
 
-def _render_chunk(
-    config: SyntheticConfig, folder: Path, split: str, begin: int, end: int
-) -> list[Example]:
-    examples = []
-    for index in range(begin, end):
-        example, sample = compose(config, split, index)
-        for number in range(len(sample.clips)):
-            path = folder / _clip(split, index, number)
-            if not path.exists():
-                write_mp4(path, render_clip(config, split, index, sample, number))
-        examples.append(example)
-    return examples
+class Renderer:
+    """Renders rows ``begin`` to ``end`` of a split whose clips do not exist yet."""
+
+    def __init__(self, config: SyntheticConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+
+    def __call__(self, job: tuple[str, int, int]) -> list[Example]:
+        """Return the examples of the job (split, begin, end)."""
+        split, begin, end = job
+        examples = []
+        for index in range(begin, end):
+            example, sample = compose(self._config, split, index)
+            for number in range(len(sample.clips)):
+                path = self._folder / _clip(split, index, number)
+                if not path.exists():
+                    write_mp4(path, render_clip(self._config, split, index, sample, number))
+            examples.append(example)
+        return examples

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from kinograd.config.video import VideoConfig
-from kinograd.types import Clip, Media
-from kinograd.video.cut import media_to_json
+from kinograd.types import Clip, KinogradError, Media
 from kinograd.video.decode import DECODER_VERSION, decode
-from kinograd.video.faults import ClipError
+from kinograd.video.decoder import Decoder, open_cache
+from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.fingerprint import clip_key
-from kinograd.video.pool import Result, Task, WorkerPool
-from kinograd.video.worker import open_cache
+from kinograd.workers.pool import Pool
+from kinograd.workers.process import JobTimeout, NotStarted, Process, WorkerDied, WorkerError
 
+Result = Clip | ClipError | None
+"""An outcome of decoding; None where the clip lies in the disk cache."""
 _POLL_S = 0.02
 
 
@@ -52,7 +53,7 @@ class ClipStore:
         self._keys: dict[Media, str] = {}
         self._disk = open_cache(config)
         self._decoder = f"{DECODER_VERSION}/av {version('av')}"
-        self._pool: WorkerPool | None = None
+        self._pool: Pool | None = None
 
     def __enter__(self) -> ClipStore:
         return self
@@ -195,33 +196,63 @@ class ClipStore:
         key = self._key(media)
         with self._lock:
             if self._pool is None:
-                self._pool = self._start_pool()
+                self._pool = self._new_pool()
             if (future := self._pending.get(key)) is None:
-                message = json.dumps({"key": key, "media": media_to_json(media)}).encode()
-                arrived = partial(self._arrived, media)
-                future = self._pool.submit(Task(key, media.cut.paths[0], message, arrived))
+                future = self._pool.submit((key, media), finish=partial(self._finish, key, media))
                 self._pending[key] = future
-                future.add_done_callback(lambda _: self._pending.pop(key, None))
+                future.add_done_callback(lambda _: self._forget(key))
             if urgent:
-                self._pool.hurry(key)
+                self._pool.prioritise(future)
         return future
 
-    def _arrived(self, media: Media, result: Result) -> None:
-        """Keeps a result; runs in a pool thread, before anybody who waits is woken."""
-        with self._lock:
-            if isinstance(result, ClipError):
-                self._fail(media, result)
-                return
-            ours = isinstance(result, Clip) or result.by_us
-            self.counts["decoded" if ours else "disk"] += 1
-            if isinstance(result, Clip):
-                self._memory.put(media, result, claimed=False)
+    def _new_pool(self) -> Pool:
+        make = partial(Decoder, self._config, self.spec, str(self._root))
+        return Pool(
+            partial(Process, make),
+            self._config.workers,
+            self._config.timeout_s,
+            room=lambda: self._memory.roomy,
+            claim=lambda request: self._disk is None or self._disk.claim(request[0]),
+        )
 
-    def _start_pool(self) -> WorkerPool:
-        config, spec = self._config.model_dump(), asdict(self.spec)
-        setup = {"config": config, "spec": spec, "media_root": str(self._root)}
-        first = json.dumps(setup).encode()
-        return WorkerPool(self._config, first, self._disk, lambda: self._memory.roomy)
+    def _finish(self, key: str, media: Media, answer: Any) -> Result:
+        """Keep a decoder's answer; runs in a pool thread, before anybody who waits is woken.
+
+        Raises:
+            KinogradError: no decoder can be started.
+        """
+        ours = self._disk is not None and self._disk.release(key)
+        if isinstance(answer, NotStarted):
+            raise KinogradError(f"{answer}; video.workers: 0 decodes in this process")
+        with self._lock:
+            if isinstance(answer, dict):
+                answer = ClipError(**answer)
+            elif isinstance(answer, WorkerError):
+                answer = self._lost(media, answer)
+            if isinstance(answer, ClipError):
+                self._fail(media, answer)
+                return answer
+            self.counts["decoded" if isinstance(answer, Clip) or ours else "disk"] += 1
+            if isinstance(answer, Clip):
+                self._memory.put(media, answer, claimed=False)
+        return answer
+
+    def _lost(self, media: Media, error: WorkerError) -> ClipError:
+        """The fault of a clip whose decoder hung, died or failed."""
+        limit = f"video.timeout_s = {self._config.timeout_s:g} s"
+        match error:
+            case JobTimeout():
+                fault, why = ClipFault.TIMEOUT, f"not decoded within {limit}; the decoder was ended"
+            case WorkerDied():
+                fault, why = ClipFault.CRASHED, f"{error} over this file"
+            case _:
+                fault, why = ClipFault.CRASHED, f"the decoder failed: {error}"
+        return ClipError(fault, media.cut.paths[0], why)
+
+    def _forget(self, key: str) -> None:
+        if self._disk is not None:  # a job that was cancelled
+            self._disk.release(key)
+        self._pending.pop(key, None)
 
     def _key(self, media: Media) -> str:
         """The clip's name on disk; in memory any name will do."""

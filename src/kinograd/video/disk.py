@@ -113,11 +113,12 @@ class DiskCache:
             return None
         return True
 
-    def release(self, key: str) -> None:
-        """Withdraws a claim, whether or not a clip came of it."""
+    def release(self, key: str) -> bool:
+        """Withdraw a claim, whether or not a clip came of it; return whether there was one."""
         if lock := self._claims.pop(key, None):
             Path(lock.name).unlink(missing_ok=True)
             lock.close()
+        return lock is not None
 
     # ------------------------------------------------------------- budget, upkeep
 

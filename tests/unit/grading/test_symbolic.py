@@ -8,6 +8,7 @@ import pytest
 
 from kinograd.grading import symbolic
 from kinograd.grading.numeric import read_quantity, same_number
+from kinograd.workers.process import Process
 
 
 @pytest.mark.parametrize(
@@ -64,27 +65,24 @@ def test_threads_share_one_child() -> None:
 
 
 def test_a_computation_without_end_is_killed_and_the_next_one_works() -> None:
-    worker = symbolic._Worker(cpu_seconds=0.5)
     endless = {"operation": "equivalent", "content": "9**9**9", "solution": "8"}
-    try:
+    with symbolic._pool(cpu_seconds=0.5) as pool:
         with pytest.raises(symbolic.SymbolicError, match="time or memory"):
-            worker.ask(endless)
-        assert worker.ask({"operation": "value", "text": "1+1"}) == 2.0
-        assert worker._process is not None
-        os.kill(worker._process.pid, signal.SIGKILL)
-        worker._process.wait()
-        assert worker.ask({"operation": "value", "text": "1+2"}) == 3.0
-    finally:
-        worker.stop()
+            symbolic._ask(endless, pool)
+        assert symbolic._ask({"operation": "value", "text": "1+1"}, pool) == 2.0
+        (worker,) = pool.workers.values()
+        assert isinstance(worker, Process)
+        os.kill(worker.pid, signal.SIGKILL)
+        assert symbolic._ask({"operation": "value", "text": "1+2"}, pool) == 3.0
 
 
 def test_a_forked_child_starts_its_own() -> None:
     assert symbolic.value("\\sqrt{4}") == 2.0
     pid = os.fork()
     if pid == 0:
-        fresh = symbolic._worker._process is None
+        fresh = not symbolic._grader.workers
         right = symbolic.value("\\sqrt{9}") == 3.0
-        symbolic._worker.stop()
+        symbolic._grader.close()
         os._exit(0 if fresh and right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert symbolic.value("\\sqrt{16}") == 4.0

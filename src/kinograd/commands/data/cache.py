@@ -17,8 +17,8 @@ from kinograd.datasets.load import load_examples
 from kinograd.progress import progress
 from kinograd.section import Section
 from kinograd.types import KinogradError, UsageError
+from kinograd.video.decoder import open_cache
 from kinograd.video.disk import DiskCache
-from kinograd.video.worker import open_cache
 
 app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clear, warm.")
 

@@ -116,7 +116,7 @@ def _with_shots(films: Sequence[Film], plan: Plan, kept: Journal) -> Iterator[Fi
     todo = [f for f in films if not f.events and kept.done(_shots_key(f)) is None]
     make = partial(_shot_finder, plan.media_root)
     with progress(len(todo), "finding shots") as bar:
-        found = map_rows(make, todo, workers=plan.workers, backend=plan.backend, chunk=1)
+        found = map_rows(make, todo, workers=plan.workers, backend=plan.backend)
         for film, record in zip(todo, found, strict=True):
             kept.append(_shots_key(film), record)
             bar.advance()
