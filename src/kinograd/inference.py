@@ -18,6 +18,7 @@ from kinograd.grading.extract import answer_span, think_span
 from kinograd.models.prompt import Prompt
 from kinograd.policy import load_contract, open_policy, open_reader
 from kinograd.rollout.engine import Request
+from kinograd.runs.layout import Layout
 from kinograd.train import checkpoint
 from kinograd.types import (
     ORDERED,
@@ -181,10 +182,11 @@ def load(
         KinogradError: the run folder holds no finished checkpoint, or its contract is damaged.
     """
     folder = Path(path)
-    if (folder / "checkpoints").is_dir():
-        newest = checkpoint.latest(folder / "checkpoints")
+    layout = Layout(folder)
+    if layout.checkpoints.is_dir():
+        newest = checkpoint.latest(layout.checkpoints)
         if newest is None:
-            raise KinogradError(f"{folder} holds no whole checkpoint yet")
+            raise KinogradError(f"{folder} holds no complete checkpoint yet")
         folder = newest
     if (folder / "model").is_dir():
         folder = folder / "model"

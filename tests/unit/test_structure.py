@@ -47,7 +47,7 @@ LEVELS = {
 }
 # A report is read years later, elsewhere: it knows the words, the record format, and the
 # arithmetic of evaluations (numpy only), so that it shows the figures that eval printed.
-ONLY = {"report": {"types", "files", "eval.metrics"}, "types": set(), "keys": set()}
+ONLY = {"report": {"types", "files", "eval.metrics", "runs.layout"}, "types": set(), "keys": set()}
 
 
 def _part(path: Path) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kinograd.commands import DryRun, RecipeArguments, read_recipe
+from kinograd.runs.layout import Layout
 from kinograd.types import UsageError
 
 
@@ -26,7 +27,7 @@ def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
     for name, one in figures.items():
         show_figures(name, one)
     if loaded.eval.published:
-        show_published(loaded.eval.published, Path(loaded.run.dir) / "eval", list(figures))
+        show_published(loaded.eval.published, Layout(Path(loaded.run.dir)), list(figures))
 
 
 # --------------------------------------------------------------------- tables
@@ -70,7 +71,7 @@ def show_figures(name: str, figures: dict[str, Any]) -> None:
         console.print(f"left out of accuracy: {trouble}")
 
 
-def show_published(name: str, folder: Path, stems: list[str]) -> None:
+def show_published(name: str, layout: Layout, stems: list[str]) -> None:
     """Our figures and the published ones, a row per data file."""
     from kinograd.eval.metrics import read_records
     from kinograd.eval.published import figures_of, own_figures, table
@@ -79,7 +80,7 @@ def show_published(name: str, folder: Path, stems: list[str]) -> None:
     for column in ("data", "accuracy", "score", "published"):
         shown.add_column(column, justify="right" if column in ("accuracy", "score") else "left")
     for stem in stems:
-        cell, score = own_figures(read_records(folder / f"{stem}.jsonl"))
+        cell, score = own_figures(read_records(layout.evaluation(stem)))
         figures = figures_of(name, stem).items()
         shown.add_row(
             stem,

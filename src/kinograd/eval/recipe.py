@@ -52,7 +52,7 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
                 examples,
                 recipe.eval,
                 grade,
-                folder.path / "eval" / f"{stem}.jsonl",
+                folder.files.evaluation(stem),
                 key=(recipe.run.seed, "eval"),
             )
     return figures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from kinograd import files
 from kinograd.eval.metrics import EvalRecord, read_records
+from kinograd.runs.layout import Layout
 from kinograd.types import DataError
 
 
@@ -73,9 +73,9 @@ def load_summaries(folders: Sequence[Path]) -> dict[str, Any]:
 
 def _is_run(folder: Path, stages: bool = False) -> bool:
     """Whether there is something to show; a recipe alone is not, where its stages have runs."""
-    has_evaluations = next(folder.glob("eval/*.jsonl"), None) is not None
-    has_recipe = (folder / "recipe.yaml").is_file() and not stages
-    return has_evaluations or has_recipe or (folder / "metrics.jsonl").is_file()
+    layout = Layout(folder)
+    has_recipe = layout.recipe.is_file() and not stages
+    return bool(layout.evaluation_files()) or has_recipe or layout.metrics.is_file()
 
 
 def _children(folder: Path) -> list[Path]:
@@ -85,13 +85,8 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _started(path: Path) -> str:
-    starts = _starts(path)
+    starts = Layout(path).read_starts()
     return str(starts[0].get("time", "")) if starts else "~"  # after every date
-
-
-def _starts(path: Path) -> list[dict[str, Any]]:
-    file = path / "env.json"
-    return _json(file)["starts"] if file.is_file() else []
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -104,7 +99,8 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _load(path: Path, name: str) -> Run:
-    recipe_file = path / "recipe.yaml"
+    layout = Layout(path)
+    recipe_file = layout.recipe
     text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
     try:
         recipe = yaml.safe_load(text) or {}
@@ -112,19 +108,16 @@ def _load(path: Path, name: str) -> Run:
         raise DataError(f"{recipe_file} is not YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise DataError(f"{recipe_file} is not a recipe: no keys on its top level")
-    found = path.glob("rollouts/step-*.jsonl")
-    rollouts = [(int(f.stem.removeprefix("step-")), f) for f in found]
-    evaluations = sorted(path.glob("eval/*.jsonl"), key=lambda f: _natural(f.stem))
     return Run(
         name=name,
         path=path,
         recipe=recipe,
         recipe_text=text,
-        starts=_starts(path),
-        metrics=files.read_records(path / "metrics.jsonl"),
-        quarantine=files.read_records(path / "quarantine.jsonl"),
-        rollout_files=dict(sorted(rollouts)),
-        evaluations={f.stem: rows for f in evaluations if (rows := read_records(f))},
+        starts=layout.read_starts(),
+        metrics=files.read_records(layout.metrics),
+        quarantine=files.read_records(layout.quarantine),
+        rollout_files=layout.rollout_files(),
+        evaluations={f.stem: rows for f in layout.evaluation_files() if (rows := read_records(f))},
     )
 
 
@@ -133,9 +126,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}); the file is damaged") from None
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sort key in which step-20 comes before step-100."""
-    parts = re.findall(r"\d+|\D+", text)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

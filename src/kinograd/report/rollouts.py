@@ -12,6 +12,7 @@ from typing import Any
 
 from kinograd import files
 from kinograd.report.load import Run
+from kinograd.runs.layout import Layout
 
 _STRIP_NAME = re.compile(r"[\w-]+\.jpg")
 _ROLLOUT = (
@@ -68,7 +69,7 @@ def embed(runs: Sequence[Run], budget: Budget) -> Embedded:
         out.counts[run.name] = _counts(row for step in steps for row in rows[step])
         grouped = [{"step": step, "groups": _groups(rows[step], run.name)} for step in steps]
         out.runs.append({"name": run.name, "steps": grouped})
-    _embed_strips(out, {run.name: run.path / "strips" for run in with_rollouts}, budget.strips)
+    _embed_strips(out, {run.name: Layout(run.path).strips for run in with_rollouts}, budget.strips)
     return out
 
 

@@ -1,18 +1,7 @@
-"""What a run leaves behind: its recipe, surroundings, metrics, rollouts and frame strips.
+"""The writer of a run folder: recipe, surroundings, metrics, rollouts and frame strips.
 
-A run folder holds::
-
-    recipe.yaml              the resolved recipe; a run goes on only with the same one
-    env.json                 versions, commit, devices and data hashes of every start
-    metrics.jsonl            one object per logged step
-    rollouts/step-N.jsonl    every rollout of a logged step, with its score
-    strips/*.jpg             the frames those rollouts saw
-    quarantine.jsonl         examples that were left out, and why
-    checkpoints/, eval/, report.html     written by others
-
-Steps count finished updates: step 0 is before training, and ``checkpoints/step-N`` is the
-state after step N. Metric names are ``topic/name`` (``reward/mean``, ``time/rollout_s``);
-the report draws one chart per topic.
+``runs.layout`` says where each file lies. Metric names are ``topic/name`` (``reward/mean``,
+``time/rollout_s``); the report draws one chart per topic.
 """
 
 from __future__ import annotations
@@ -23,6 +12,7 @@ import io
 import json
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +25,10 @@ import yaml
 from pydantic import BaseModel
 
 from kinograd import files
-from kinograd.progress import progress
 from kinograd.runs.environment import describe_environment
+from kinograd.runs.layout import Layout, steps_in
 from kinograd.runs.trackers import Trackers
-from kinograd.types import Clip, Group, UsageError, View
-
-__all__ = ["RunFolder", "progress"]
+from kinograd.types import Clip, Group, KinogradError, UsageError, View
 
 _STRIP_HEIGHT = 90  # pixels; larger frames are scaled down, smaller ones kept
 _STRIP_GAP = 3  # white pixels between frames
@@ -62,27 +50,27 @@ class RunFolder:
     """The one writer of a run folder; ``RunFolder.open`` makes one.
 
     Attributes:
-        path: the folder.
-        resumed: whether the folder held an earlier part of this run.
+        files: where everything lies in the folder.
+        resumed: True if the folder held an earlier part of this run.
     """
 
     def __init__(
         self, path: Path, *, resumed: bool, lock: TextIO | None, trackers: Trackers
     ) -> None:
-        self.path = path
+        self.files = Layout(path)
         self._trackers = trackers
         self.resumed = resumed
         self._lock = lock
-        self._metrics = files.RecordFile(path / "metrics.jsonl")
-        self._quarantine = files.RecordFile(path / "quarantine.jsonl")
-        known = files.read_records(path / "quarantine.jsonl")
+        self._metrics = files.RecordFile(self.files.metrics)
+        self._quarantine = files.RecordFile(self.files.quarantine)
+        known = files.read_records(self.files.quarantine)
         self._quarantined = {(row["id"], row["reason"]) for row in known}
 
     @classmethod
     def open(
         cls, recipe: BaseModel, folder: Path, *, data_hashes: Mapping[str, str] | None = None
     ) -> RunFolder:
-        """Start a run in a new or empty folder, or go on with the same recipe's run.
+        """Start a run in a new or empty folder, or resume the same recipe's run.
 
         Settings that change no result may differ: where the folder is, how many
         checkpoints it keeps, how much may fail before the run stops.
@@ -92,18 +80,21 @@ class RunFolder:
                 inputs has changed, or another process is writing to it. Nothing is
                 overwritten.
         """
-        resolved = recipe.model_dump(mode="json")
-        resumed = _holds_same_run(folder, resolved)
-        if resumed:
-            _require_same_inputs(folder, data_hashes or {})
+        resolved, layout = recipe.model_dump(mode="json"), Layout(folder)
+        resumed = _holds_same_run(layout, resolved)
+        starts = layout.read_starts()
+        if resumed and starts:
+            _require_same_inputs(folder, starts[0]["data"], data_hashes or {})
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
-            if lock := _lock(folder):
+            if lock := _lock(layout):
                 opened.enter_context(lock)
             if not resumed:
                 text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-                files.atomic_text(folder / "recipe.yaml", text)
-            _note_start(folder / "env.json", describe_environment(data_hashes or {}))
+                files.atomic_text(layout.recipe, text)
+            starts.append(describe_environment(data_hashes or {}))
+            noted = json.dumps({"starts": starts}, indent=1, ensure_ascii=False)
+            files.atomic_text(layout.environment, noted)
             run = resolved.get("run")
             names = run.get("trackers", []) if isinstance(run, dict) else []
             trackers = Trackers(names, folder, resolved)
@@ -120,6 +111,7 @@ class RunFolder:
             raise ValueError(f"metric names {taken} are taken by the record itself")
         plain, odd = files.split_nonfinite({name: _plain(value) for name, value in metrics.items()})
         record = {"step": step, "time": round(time.time(), 3), **plain}
+        self.require_unmoved()
         self._metrics.append(record | ({"nonfinite": odd} if odd else {}))
         self._trackers.log(step, plain)
 
@@ -138,13 +130,14 @@ class RunFolder:
                 that was dropped. Twins have none.
             strips: file names from ``strip`` by (example id, view name), one per medium.
         """
+        self.require_unmoved()
         rows: list[dict[str, Any]] = []
         for number, (group, values) in enumerate(zip(groups, advantages, strict=True)):
             rows += _rows(group, step, number, values, strips or {})
             if group.twin is not None:
                 rows += _rows(group.twin, step, number, None, strips or {})
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-        target = self.path / "rollouts" / f"step-{step}.jsonl"
+        target = self.files.rollouts(step)
         target.parent.mkdir(exist_ok=True)
         files.atomic_text(target, "".join(lines))
 
@@ -159,7 +152,7 @@ class RunFolder:
         """
         data = _strip_jpeg(clip.frames, frames)
         name = f"{view.name}-{files.digest(data, 10)}.jpg"
-        target = self.path / "strips" / name
+        target = self.files.strips / name
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             files.atomic_bytes(target, data)
@@ -168,25 +161,49 @@ class RunFolder:
     def quarantine(self, example_id: str, reason: str, detail: str = "") -> None:
         """Record that an example was left out; the same one and reason only once."""
         if (example_id, reason) not in self._quarantined:
+            self.require_unmoved()
             self._quarantined.add((example_id, reason))
             self._quarantine.append({"id": example_id, "reason": reason, "detail": detail})
 
     def truncate_to(self, step: int) -> None:
-        """Forget what was logged after ``step``, the checkpoint a run resumes from.
+        """Delete what was logged after ``step``, the checkpoint that the run resumes from.
 
-        That is metrics, rollouts and evaluations named ``eval/step-N.jsonl``.
+        That is metrics, rollouts and evaluations named ``eval/step-N.jsonl``. A warning
+        names the first step up to ``step`` whose metrics are gone.
         """
+        self.require_unmoved()
         self._metrics.close()
         files.filter_records(self._metrics.path, lambda record: record["step"] <= step)
         self._metrics = files.RecordFile(self._metrics.path)
-        for path in [
-            *self.path.glob("rollouts/step-*.jsonl"),
-            *self.path.glob("eval/step-*.jsonl"),
-        ]:
-            if int(path.stem.removeprefix("step-")) > step:
-                path.unlink()
+        logged = {record["step"] for record in files.read_records(self._metrics.path)}
+        if lost := next((s for s in range(1, step + 1) if s not in logged), None):
+            log.warning("%s has lost lines: none for step %d", self._metrics.path, lost)
+        for folder in (self.files.rollouts(0).parent, self.files.evaluation(0).parent):
+            for written, path in steps_in(folder).items():
+                if written > step:
+                    path.unlink()
+
+    def require_unmoved(self) -> None:
+        """Check that the folder still lies where it was opened.
+
+        Raises:
+            KinogradError: it was moved, replaced or deleted while the run went on.
+        """
+        if self._lock is None:
+            return
+        ours = os.fstat(self._lock.fileno())
+        try:
+            there = self.files.lock.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(ours, there):
+            raise KinogradError(
+                f"{self.files.root} was moved, replaced or deleted while the run was writing "
+                "to it; move it back, or set run.dir to where it is, and run the command again"
+            )
 
     def close(self) -> None:
+        """Close the files and release the lock."""
         self._trackers.close()
         self._metrics.close()
         self._quarantine.close()
@@ -200,14 +217,19 @@ class RunFolder:
         self.close()
 
 
-def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
-    """False for a new or empty folder, True for this recipe's; anything else is refused."""
+def _holds_same_run(layout: Layout, resolved: dict[str, Any]) -> bool:
+    """Return False for a new or empty folder, True for this recipe's.
+
+    Raises:
+        UsageError: it holds anything else.
+    """
+    folder = layout.root
     if not folder.exists():
         return False
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; set run.dir to a folder")
     names = {p.name for p in folder.iterdir()}
-    if "recipe.yaml" not in names:
+    if layout.recipe.name not in names:
         if all(_BEFORE_THE_RECIPE.fullmatch(name) for name in names):  # killed before that
             return False
         raise UsageError(
@@ -215,9 +237,10 @@ def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
             "set run.dir to a new or empty folder"
         )
     try:
-        before = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{folder / 'recipe.yaml'} cannot be read: {error}") from None
+        before = yaml.safe_load(layout.recipe.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a value of no type
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{layout.recipe} cannot be read: {reason}; it is damaged") from None
     changed = [
         f"  {key}: {_brief(old)} there, {_brief(new)} now"
         for key, old, new in _differences(before, resolved)
@@ -226,16 +249,18 @@ def _holds_same_run(folder: Path, resolved: dict[str, Any]) -> bool:
     if changed:
         raise UsageError(
             f"{folder} holds a run of another recipe:\n" + "\n".join(changed) + "\n"
-            "To go on with that run, give the recipe it was started with "
-            f"({folder / 'recipe.yaml'}); to start a new one, set run.dir to a new folder"
+            "To resume that run, give the recipe it was started with "
+            f"({layout.recipe}); to start a new one, set run.dir to a new folder"
         )
     return True
 
 
-def _require_same_inputs(folder: Path, now: Mapping[str, str]) -> None:
-    """Compare digests with those of the run's first start."""
-    path = folder / "env.json"
-    before = json.loads(path.read_bytes())["starts"][0]["data"] if path.exists() else {}
+def _require_same_inputs(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Compare the digests of inputs with those of the run's first start.
+
+    Raises:
+        UsageError: an input has changed.
+    """
     if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
         raise UsageError(
             f"{', '.join(changed)}: not what it was when the run in {folder} began; "
@@ -258,13 +283,18 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _lock(folder: Path) -> TextIO | None:
-    """Hold the folder for this process; the system lets go when the process ends or dies.
+def _lock(layout: Layout) -> TextIO | None:
+    """Lock the folder for this process, or return None where the file system has no locks.
 
-    A POSIX record lock, not flock: decoder workers that outlive a killed parent must not
-    go on holding it.
+    The system releases the lock when the process ends or dies.
+
+    Raises:
+        UsageError: another process holds it.
     """
-    stream = (folder / ".lock").open("w")
+    folder = layout.root
+    # a POSIX record lock, not flock: decoder workers that outlive a killed parent must
+    # not keep it
+    stream = layout.lock.open("w")
     try:
         fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -279,12 +309,6 @@ def _lock(folder: Path) -> TextIO | None:
         )
         return None
     return stream
-
-
-def _note_start(path: Path, start: dict[str, Any]) -> None:
-    starts = json.loads(path.read_bytes())["starts"] if path.exists() else []
-    text = json.dumps({"starts": [*starts, start]}, indent=1, ensure_ascii=False)
-    files.atomic_text(path, text)
 
 
 def _rows(

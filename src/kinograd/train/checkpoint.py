@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from kinograd.files import digest_file, fsync_path
+from kinograd.runs.layout import steps_in
 from kinograd.types import KinogradError
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | int | float | bool | None
 
 _MANIFEST, _STATE, _MODEL = "manifest.json", "state.json", "model"
-_STEP = re.compile(r"step-(\d+)")
 _LEFTOVER = ".unfinished-"
 _HEADROOM = 1 << 20  # JSON files, folder entries and block rounding, in bytes
 
@@ -96,7 +95,7 @@ def save(
 
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint whose files all match its manifest; damaged ones are passed over."""
-    for path in reversed(_checkpoints(folder)):
+    for path in reversed(steps_in(folder).values()):
         if is_whole(path):
             return path
         log.warning("checkpoint %s is incomplete or damaged and is ignored", path)
@@ -163,19 +162,13 @@ def _separate(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return separate
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """Folders named ``step-N``, by N."""
-    found = [(int(m[1]), p) for p in folder.glob("step-*") if (m := _STEP.fullmatch(p.name))]
-    return [path for _, path in sorted(found)]
-
-
 def _prune(folder: Path, step: int, keep: int) -> None:
     """Of the checkpoints up to ``step`` leave the newest ``keep``.
 
     Each one is renamed before it goes, so that a kill leaves nothing half-deleted under a
     checkpoint's name. A later step here is a damaged one that the run will write again.
     """
-    upto = [p for p in _checkpoints(folder) if int(p.name.removeprefix("step-")) <= step]
+    upto = [p for written, p in steps_in(folder).items() if written <= step]
     for path in upto[:-keep]:
         doomed = path.with_name(_LEFTOVER + path.name)
         path.rename(doomed)
@@ -189,7 +182,7 @@ def _sweep(folder: Path) -> None:
 
 def _model_bytes_before(folder: Path) -> int:
     """Size of the newest checkpoint's model folder: the best guess for the next one's."""
-    for path in reversed(_checkpoints(folder)):
+    for path in reversed(steps_in(folder).values()):
         return sum(f.stat().st_size for f in (path / _MODEL).rglob("*") if f.is_file())
     return 0
 

@@ -88,7 +88,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
             metrics["video/wait_s"] = session.policy.reader.store.take_wait_s()
             session.end_step(step + 1, steps, **metrics)
             bar.advance(reward=metrics["reward/mean"], length=metrics["length/mean"])
-    return session.run.path / "checkpoints" / f"step-{steps}" / "model"
+    return session.run.files.model(steps)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Session:
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read, more than "
                 f"data.max_failed_fraction = {limit}; {first}; "
-                f"all are in {self.run.path / 'quarantine.jsonl'}"
+                f"all are in {self.run.files.quarantine}"
             )
         return good
 
@@ -105,7 +105,7 @@ class Session:
         """
         run = self.recipe.run
         if step == total and self.failed == self.seen:
-            quarantine = self.run.path / "quarantine.jsonl"
+            quarantine = self.run.files.quarantine
             first = files.read_records(quarantine)[0]
             raise TooManyFailures(
                 f"{self.failed} of {self.seen} examples could not be read; "
@@ -136,7 +136,7 @@ class Session:
             self.held_out,
             self.recipe.eval,
             partial(score_groups, config=self.recipe.reward, judges=self.judges),
-            self.run.path / "eval" / f"step-{step}.jsonl",
+            self.run.files.evaluation(step),
             key=(self.recipe.run.seed, "eval"),
         )
         self.run.log(step, **{"eval/accuracy": figures["accuracy"]})
@@ -148,8 +148,9 @@ class Session:
 
     def save(self, step: int) -> Path:
         """Write ``checkpoints/step-N`` with a folder ``model/`` that transformers loads."""
+        self.run.require_unmoved()
         return checkpoint.save(
-            self.run.path / "checkpoints",
+            self.run.files.checkpoints,
             step,
             self.learner.tensors() | (self.reference.tensors() if self.reference else {}),
             {
@@ -221,7 +222,7 @@ def open_session(
 
 def _resume(session: Session) -> None:
     """Restore the newest checkpoint, and forget what was logged after it."""
-    newest = checkpoint.latest(session.run.path / "checkpoints")
+    newest = checkpoint.latest(session.run.files.checkpoints)
     if newest is not None:
         tensors, state = checkpoint.load(newest)
         session.learner.restore(tensors, state["updates"])

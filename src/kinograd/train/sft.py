@@ -75,4 +75,4 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
                 },
             )
             bar.advance(loss=sums["loss"])
-    return session.run.path / "checkpoints" / f"step-{total}" / "model"
+    return session.run.files.model(total)

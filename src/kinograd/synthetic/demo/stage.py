@@ -10,6 +10,7 @@ from kinograd import files
 from kinograd.config.load import merge, parse_recipe
 from kinograd.config.schema import DemoRecipe, EvalRecipe, RlRecipe, SftRecipe
 from kinograd.eval.recipe import evaluate_checkpoint
+from kinograd.runs.layout import Layout
 from kinograd.synthetic.build import TERSE
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
@@ -50,7 +51,7 @@ def spent(folder: Path, names: Sequence[str]) -> dict[str, float]:
 
 def finished_steps(folder: Path) -> list[dict[str, Any]]:
     """Read the metrics of a stage's steps; rows of evaluations, without times, are left out."""
-    return [row for row in files.read_records(folder / "metrics.jsonl") if "time/cpu_s" in row]
+    return [row for row in files.read_records(Layout(folder).metrics) if "time/cpu_s" in row]
 
 
 def parse_stage(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed: Any) -> Any:
@@ -73,7 +74,7 @@ def held_out(recipe: DemoRecipe, name: str, sampled: bool) -> Path:
     """Locate the file of a stage's answers to the held-out questions."""
     (data,) = recipe.evaluate.data
     folder = Path(recipe.dir) / f"{name}-{'sampled' if sampled else 'held-out'}"
-    return folder / "eval" / f"{Path(data).stem}.jsonl"
+    return Layout(folder).evaluation(Path(data).stem)
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from kinograd.types import (
     Clip,
     Group,
     Kind,
+    KinogradError,
     Score,
     StopReason,
     Unscored,
@@ -239,3 +240,59 @@ def test_going_back_to_a_checkpoint_leaves_nothing_double(tmp_path: Path) -> Non
     left = sorted(p.stem for p in (tmp_path / "rollouts").iterdir())
     assert left == ["step-1", "step-2", "step-3"]
     assert sorted(p.stem for p in (tmp_path / "eval").iterdir()) == ["benchmark", "step-3"]
+
+
+def test_a_run_does_not_split_when_its_folder_is_moved(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    with RunFolder.open(_recipe(before), before) as run:
+        run.log(1, loss=0.5)
+        before.rename(after)
+        for write in (
+            lambda: run.log(2, loss=0.5),
+            lambda: run.rollouts(2, [], []),
+            lambda: run.quarantine("e1", "missing"),
+            run.require_unmoved,
+        ):
+            with pytest.raises(KinogradError, match="was moved, replaced or deleted"):
+                write()
+        before.mkdir()  # another folder under the old name
+        (before / ".lock").touch()
+        with pytest.raises(KinogradError, match="was moved, replaced or deleted"):
+            run.log(2, loss=0.5)
+    assert [r["step"] for r in files.read_records(after / "metrics.jsonl")] == [1]
+    assert list(before.iterdir()) == [before / ".lock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("env.json", b"{"),
+        ("env.json", b"\xff\xfe"),
+        ("env.json", b"[]"),
+        ("env.json", b'{"starts": [{}]}'),
+        ("recipe.yaml", b"\xff\xfe\x00"),
+        ("recipe.yaml", b"a: [1"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    RunFolder.open(_recipe(tmp_path), tmp_path).close()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(KinogradError) as caught:
+        RunFolder.open(_recipe(tmp_path), tmp_path)
+    assert str(tmp_path / name) in str(caught.value)
+    assert "damaged" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_lost_lines_of_the_metrics_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RunFolder.open(_recipe(tmp_path), tmp_path) as run:
+        for step in (1, 2, 4):
+            run.log(step, loss=0.5)
+        run.truncate_to(2)
+        assert not caplog.records
+        run.log(4, loss=0.5)
+        run.truncate_to(4)
+    (record,) = caplog.records
+    assert "metrics.jsonl has lost lines: none for step 3" in record.message
