@@ -18,20 +18,30 @@ FORMAT_MODULES = {
     "kinetics": "kinetics",
     "coin": "annotations",
     "parquet": "parquet",
+    "shards": "shards",
     "hub": "hub",
 }
 """Format to module, in the order in which ``auto`` tries them on a file's first row."""
 
 
-def _known(name: str) -> str:
-    known = ["auto", *FORMAT_MODULES]
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown format {name!r}, not one of {', '.join(known)}{hint}")
-    return name
+RECIPE_FORMATS = [name for name in FORMAT_MODULES if name not in ("shards", "hub")]
+"""Formats of the files that a recipe may name; of a sharded folder it names the manifest."""
+_ANY = ["auto", *FORMAT_MODULES]
 
 
-_NAMES: dict[str, Any] = {"enum": ["auto", *FORMAT_MODULES]}
-DataFormat = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_NAMES)]
+def _one_of(names: list[str]) -> Any:
+    def check(name: str) -> str:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown format {name!r}, not one of {', '.join(names)}{hint}")
+        return name
+
+    return AfterValidator(check)
+
+
+DataFormat = Annotated[str, _one_of(_ANY), Field(json_schema_extra={"enum": [*_ANY]})]
 """The name of a format, or ``auto``: guessed from a file's name and first row."""
+RecipeFormat = Annotated[
+    str, _one_of(RECIPE_FORMATS), Field(json_schema_extra={"enum": [*RECIPE_FORMATS]})
+]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kinograd.config.algo import AlgoConfig, Grpo
+from kinograd.config.data_formats import RecipeFormat
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig
 from kinograd.config.rollout import InProcess, RolloutConfig, SamplingConfig
@@ -49,14 +50,10 @@ class ModelConfig(Section):
     lora: LoraConfig | None = None
 
 
-_SEED = Literal["video_r1", "open_r1_video", "llava_swift", "dvd_counting", "vidbridge"]
-DataFormat = Literal["kinograd", _SEED, "coin", "kinetics", "messages", "parquet"]
-
-
 class DataConfig(Section):
     train: list[str] = []
     """Files of examples; of a sharded folder its manifest.json."""
-    format: DataFormat = "kinograd"
+    format: RecipeFormat = "kinograd"
     """How they read (docs/guide/data-formats.md); rows that cannot be used go to quarantine."""
     media_root: str = "."
     """Folder under which every medium must lie."""
@@ -173,7 +170,7 @@ class RunConfig(Section):
 
 class EvalConfig(Section):
     data: list[str] = []
-    format: DataFormat | None = None
+    format: RecipeFormat | None = None
     """Null: the recipe's data.format."""
     published: str | None = None
     """Table of published figures to show beside ours, such as ``video_r1/16``."""

@@ -20,10 +20,10 @@ import numpy as np
 from kinograd.config.schema import PromptConfig
 from kinograd.config.teacher import AnnotateConfig
 from kinograd.curate.journal import Journal
-from kinograd.curate.selection import Found, Outcome, numbered, write_outcome
+from kinograd.curate.selection import Selection, locate, write_with_quarantine
 from kinograd.curate.teacher import ask_rows
 from kinograd.datasets.jsonl import example_to_json
-from kinograd.datasets.rows import Reason, Rejected
+from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.endpoint.replies import Failure
 from kinograd.endpoint.teacher import ASKED, Teacher, image_part
 from kinograd.files import digest_json
@@ -50,7 +50,7 @@ _BATCH = 64  # rows graded together: what judges are asked at once
 
 
 def annotate(
-    read: Callable[[], Iterable[Found]],
+    read: Callable[[], Iterable[RowResult]],
     source: str,
     out: Path,
     config: AnnotateConfig,
@@ -58,7 +58,7 @@ def annotate(
     store: ClipStore,
     journal: Journal,
     judges: Mapping[str, Judge],
-) -> Outcome:
+) -> Selection:
     """Ask the teacher about every row that the journal lacks; write what verifies to ``out``.
 
     Args:
@@ -70,8 +70,8 @@ def annotate(
             without an answer than ``max_failed_fraction`` allows (after writing the files).
     """
 
-    def rows() -> Iterator[tuple[str, Found]]:
-        return _askable(numbered(read(), source), config, judges)
+    def rows() -> Iterator[tuple[str, RowResult]]:
+        return _askable(locate(read(), source), config, judges)
 
     known = [journal.done(row_key(r)) is not None for _, r in rows() if isinstance(r, Example)]
     failures = ask_rows(
@@ -84,7 +84,7 @@ def annotate(
         done=sum(known),
         label="annotating",
     )
-    outcome = write_outcome(out, _selected(rows(), failures, config, journal, judges))
+    outcome = write_with_quarantine(out, _selected(rows(), failures, config, journal, judges))
     missing = sum(isinstance(f, Failure) for f in failures.values())
     if missing > config.max_failed_fraction * len(known):
         raise KinogradError(
@@ -106,8 +106,8 @@ def row_key(example: Example) -> str:
 
 
 def _askable(
-    rows: Iterable[tuple[str, Found]], config: AnnotateConfig, judges: Mapping[str, Judge]
-) -> Iterator[tuple[str, Found]]:
+    rows: Iterable[tuple[str, RowResult]], config: AnnotateConfig, judges: Mapping[str, Judge]
+) -> Iterator[tuple[str, RowResult]]:
     """Rows of a kind that nobody could grade are rejected before they cost anything."""
     refused: dict[str, str | None] = {}
     for where, row in rows:
@@ -174,12 +174,12 @@ async def conversation(
 
 
 def _selected(
-    rows: Iterable[tuple[str, Found]],
+    rows: Iterable[tuple[str, RowResult]],
     failures: Mapping[str, Failure | Rejected],
     config: AnnotateConfig,
     journal: Journal,
     judges: Mapping[str, Judge],
-) -> Iterator[Found]:
+) -> Iterator[RowResult]:
     left = iter(rows)
     while batch := list(islice(left, _BATCH)):
         records = [journal.done(row_key(r)) if isinstance(r, Example) else None for _, r in batch]
@@ -215,7 +215,7 @@ def _rollout(text: str) -> Rollout:
     return Rollout(token, np.zeros(1, np.float32), text, StopReason.END)
 
 
-def choose(group: Group, cut: list[bool], where: str, config: AnnotateConfig) -> Found:
+def choose(group: Group, cut: list[bool], where: str, config: AnnotateConfig) -> RowResult:
     """The row with the rationale of its first right and well-formed reply, or why not.
 
     Args:

@@ -22,7 +22,7 @@ from kinograd.config.video import VideoConfig
 from kinograd.curate.journal import Journal, resumable
 from kinograd.curate.near_duplicates import Thumbnailer, alike, media_key, question_key
 from kinograd.datasets.rows import Rejected
-from kinograd.datasets.seen_keys import Seen
+from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import digest_ends
 from kinograd.types import Example
 
@@ -49,7 +49,7 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Overlap:
     """What is shared, and the rows (place, fault) whose clips could not be looked at."""
 
     shared: tuple[Shared, ...]
@@ -66,7 +66,7 @@ def overlap(
     workers: int = 1,
     backend: str = "local",
     advance: Callable[[], object] = lambda: None,
-) -> Found:
+) -> Overlap:
     """Look for every row of ``evaluation`` in ``train``; both may be read several times.
 
     Args:
@@ -78,7 +78,7 @@ def overlap(
     for _, row in evaluation():
         templates.add(row)
     templates.next_file()
-    files, questions = Seen(), Seen()
+    files, questions = SeenKeys(), SeenKeys()
     places: list[str] = []
     pictures = bytearray()
     unread: list[tuple[str, str]] = []
@@ -87,9 +87,9 @@ def overlap(
         if isinstance(row, Rejected):
             continue
         templates.add(row)
-        questions.first(question_key(row), place)
+        questions.setdefault(question_key(row), place)
         for name in (*_paths(row), *record.get("prints", ())):
-            files.first(name, place)
+            files.setdefault(name, place)
         for picture in record.get("pictures", ()):
             places.append(place)
             pictures += bytes.fromhex(picture)
@@ -103,14 +103,14 @@ def overlap(
         names = [*_paths(row), *record.get("prints", ())]
         template = question_key(row) in templates.found
         hits = {
-            "file": next((f for name in names if (f := files.find(name))), None),
+            "file": next((f for name in names if (f := files.get(name))), None),
             "clip": _look(record.get("pictures", ()), pictures, places),
-            "question": None if template else questions.find(question_key(row)),
+            "question": None if template else questions.get(question_key(row)),
         }
         what = {"question": row.question[:200]}
         media = ", ".join(p for m in row.media for p in m.cut.paths)
         shared += [Shared(by, place, t, what.get(by, media)) for by, t in hits.items() if t]
-    return Found(tuple(shared), tuple(unread))
+    return Overlap(tuple(shared), tuple(unread))
 
 
 class _Templates:
@@ -121,13 +121,13 @@ class _Templates:
         self.next_file()
 
     def next_file(self) -> None:
-        self._asked = Seen()
+        self._asked = SeenKeys()
 
     def add(self, row: Example | Rejected) -> None:
         if isinstance(row, Rejected):
             return
         key, media = question_key(row), media_key(row)
-        if self._asked.first(key, media) not in (None, media):
+        if self._asked.setdefault(key, media) not in (None, media):
             self.found.add(key)
 
 

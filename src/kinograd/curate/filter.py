@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kinograd.curate.journal import Journal
-from kinograd.curate.selection import Found, Outcome, numbered, write_outcome
-from kinograd.datasets.rows import Reason, Rejected
+from kinograd.curate.selection import Selection, locate, write_with_quarantine
+from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.kinds import KINDS
 from kinograd.progress import progress
 from kinograd.types import Example, Group, Unscored
@@ -49,14 +49,14 @@ class Rule:
 
 
 def filter_rows(
-    read: Callable[[], Iterable[Found]],
+    read: Callable[[], Iterable[RowResult]],
     source: str,
     out: Path,
     sample: Sample,
     rule: Rule,
     journal: Journal,
     batch: int,
-) -> Outcome:
+) -> Selection:
     """Sample every row that the journal lacks; write those that ``rule`` keeps to ``out``.
 
     ``extra`` gets ``pass_rate``, and mean and standard deviation of the scores.
@@ -66,7 +66,7 @@ def filter_rows(
         batch: rows sampled at a time; so many are lost when the process dies.
     """
     unread: dict[str, Rejected] = {}
-    rows = [(where, row) for where, row in numbered(read(), source) if isinstance(row, Example)]
+    rows = [(where, row) for where, row in locate(read(), source) if isinstance(row, Example)]
     with progress(len(rows), "sampling", done=len(journal)) as bar:
         left = [(where, row) for where, row in rows if journal.done(row.id) is None]
         for start in range(0, len(left), batch):
@@ -82,8 +82,8 @@ def filter_rows(
                     journal.append(row.id, record_of(found))
                 bar.advance()
 
-    def chosen() -> Iterator[Found]:
-        for where, row in numbered(read(), source):
+    def chosen() -> Iterator[RowResult]:
+        for where, row in locate(read(), source):
             if isinstance(row, Rejected):
                 yield row
             elif (record := journal.done(row.id)) is None:
@@ -91,10 +91,10 @@ def filter_rows(
             else:
                 yield judge_row(row, record, rule, where)
 
-    return write_outcome(out, chosen())
+    return write_with_quarantine(out, chosen())
 
 
-def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -> Found:
+def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -> RowResult:
     """The row with its figures, or why it is dropped.
 
     Args:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kinograd.datasets.rows import Rejected
-from kinograd.datasets.seen_keys import Seen
+from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import RecordFile
 from kinograd.types import DataError, UsageError
 from kinograd.workers.row_map import close, map_rows
@@ -41,7 +41,7 @@ class Journal:
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
         self._file = RecordFile(path)
-        self._places = Seen()
+        self._places = SeenKeys()
         self._reader = path.open("rb")
         if path.stat().st_size == 0:
             self._file.append({"digest": digest})
@@ -53,7 +53,7 @@ class Journal:
             )
         place = self._reader.tell()
         for line in iter(self._reader.readline, b""):
-            self._places.put(_parsed(line, path, place)["id"], str(place))
+            self._places.set(_parsed(line, path, place)["id"], str(place))
             place += len(line)
         self._end = path.stat().st_size
 
@@ -69,7 +69,7 @@ class Journal:
 
     def done(self, id: str) -> dict[str, Any] | None:
         """The record of ``id``; None if it has none yet."""
-        place = self._places.find(id)
+        place = self._places.get(id)
         if place is None:
             return None
         self._reader.seek(int(place))
@@ -79,7 +79,7 @@ class Journal:
     def append(self, id: str, record: Mapping[str, Any]) -> None:
         """Keep ``record`` under ``id``; safe against a kill when this returns."""
         self._file.append({"id": id, "record": record})
-        self._places.put(id, str(self._end))
+        self._places.set(id, str(self._end))
         self._end = self.path.stat().st_size
 
     def close(self) -> None:

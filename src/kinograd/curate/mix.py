@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinograd.curate.selection import apart
+from kinograd.curate.selection import refuse_overwrite
 from kinograd.datasets.jsonl import example_from_json, iter_examples, write_examples
 from kinograd.keys import generator
 from kinograd.types import DataError, Example, UsageError
@@ -92,7 +92,7 @@ def mix(
         DataError: a row breaks the contract, or an id is used twice.
         UsageError: no such mix.
     """
-    apart(out, *(source.path for source in sources))
+    refuse_overwrite(out, *(source.path for source in sources))
     places = [_places(source.path) for source in sources]
     _check_ids(sources, prefix)
     held = [len(p) for p in places]

@@ -21,9 +21,9 @@ import numpy as np
 from kinograd.config.video import VideoConfig
 from kinograd.curate.answer_leak import normalised
 from kinograd.curate.journal import Journal, resumable
-from kinograd.curate.selection import Outcome, write_outcome
+from kinograd.curate.selection import Selection, write_with_quarantine
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.datasets.seen_keys import Seen, digest
+from kinograd.datasets.seen_keys import SeenKeys, key_digest
 from kinograd.grading.extract import strip_answer_tags
 from kinograd.types import Example
 from kinograd.video.cut import media_to_json
@@ -77,7 +77,7 @@ def alike(mine: bytes, others: bytes | bytearray) -> int | None:
     wanted = np.frombuffer(mine, np.uint8)
     known = np.frombuffer(others, np.uint8).reshape(-1, len(mine))
     found = np.arange(len(known))
-    for step in (31, 1):  # few cells tell most clips apart
+    for step in (31, 1):  # few cells tell most clips refuse_overwrite
         near, cells = known[found, ::step], wanted[::step]
         differ = np.maximum(near, cells) - np.minimum(near, cells)
         found = found[(differ <= MOST_DIFFERENT).all(axis=1)]
@@ -122,7 +122,7 @@ class Unique:
     """Finds the rows that say what an earlier one said; remembers keys and thumbnails only."""
 
     def __init__(self) -> None:
-        self._seen = Seen()
+        self._seen = SeenKeys()
         self._alike: dict[int, tuple[list[str], bytearray]] = {}
 
     def twin(self, where: str, example: Example, pictures: Sequence[str]) -> str | None:
@@ -132,11 +132,11 @@ class Unique:
             pictures: of its media; none: only the same cuts are found.
         """
         question = question_key(example)
-        if first := self._seen.first(f"{question}\x1e{media_key(example)}", where):
+        if first := self._seen.setdefault(f"{question}\x1e{media_key(example)}", where):
             return f"the same question about the same clip as {first}"
         if not pictures:
             return None
-        key = digest(
+        key = key_digest(
             f"{question}\x1e{normalised(strip_answer_tags(example.answer))}\x1e{len(pictures)}"
         )
         mine = bytes.fromhex("".join(pictures))
@@ -158,7 +158,7 @@ def dedup(
     workers: int = 1,
     backend: str = "local",
     advance: Callable[[], object] = lambda: None,
-) -> Outcome:
+) -> Selection:
     """Write the rows that repeat no earlier one to ``out``, the others to its quarantine.
 
     Args:
@@ -180,7 +180,7 @@ def dedup(
             else:
                 yield row
 
-    return write_outcome(out, kept())
+    return write_with_quarantine(out, kept())
 
 
 def _nothing() -> Callable[[Example], dict[str, Any]]:

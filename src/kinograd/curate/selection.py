@@ -1,4 +1,4 @@
-"""What a selecting verb leaves: its rows, its quarantine, and a count by reason."""
+"""The files of a verb that selects rows: the kept rows, and the rejected with reasons."""
 
 from __future__ import annotations
 
@@ -8,67 +8,61 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kinograd.datasets.formats.source import Found, Placed, unique
 from kinograd.datasets.jsonl import write_examples
-from kinograd.datasets.rows import Reason, Rejected
-from kinograd.files import atomic_text
+from kinograd.datasets.rows import LocatedRow, Reason, Rejected, RowResult, reject_repeated
+from kinograd.files import atomic_stream
 from kinograd.types import Example, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Selection:
     """Rows written, and how many were left out for which reason."""
 
     kept: int
     left_out: Counter[str]
 
 
-def quarantine_of(out: Path) -> Path:
-    """Where the rows that are not in ``out`` are told: ``a.jsonl``, ``a.quarantine.jsonl``."""
+def quarantine_path(out: Path) -> Path:
+    """Return the file of rejected rows, ``a.quarantine.jsonl`` of ``a.jsonl``."""
     return out.with_name(f"{out.stem}.quarantine.jsonl")
 
 
-def apart(out: str | Path, *sources: str | Path) -> None:
-    """Refuse to write a file over one that it is made from: rows left out would be lost.
-
-    Raises:
-        UsageError: naming the file.
-    """
+def refuse_overwrite(out: str | Path, *sources: str | Path) -> None:
+    """Raise a UsageError if ``out`` is one of the files that it is made from."""
+    # rows that are left out would be lost
     if any(Path(out).resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{out} is read here, and would be written over: name another OUT")
 
 
-def numbered(rows: Iterable[Found], source: str) -> Iterator[Placed]:
-    """Rows with their places, ``source:number``; a repeated id is rejected."""
-    return unique(
+def locate(rows: Iterable[RowResult], source: str) -> Iterator[LocatedRow]:
+    """Yield rows with their places, ``source:number``; a repeated id is rejected."""
+    return reject_repeated(
         (row.where if isinstance(row, Rejected) else f"{source}:{number}", row)
         for number, row in enumerate(rows, start=1)
     )
 
 
-def write_outcome(
+def write_with_quarantine(
     out: Path,
-    rows: Iterable[Found],
+    rows: Iterable[RowResult],
     write: Callable[[Path, Iterable[Example]], int] = write_examples,
-) -> Outcome:
-    """Write the Examples to ``out`` and the rest to its quarantine, each whole or not at all.
+) -> Selection:
+    """Write the Examples to ``out`` and the rejected rows to its quarantine.
 
-    Rows that a teacher or a filter left out are counted by what stands before the colon of
-    their detail, the others by their reason.
+    Both files appear complete or not at all. Rows that a teacher or a filter left out are counted
+    by the words before the colon of their detail, the others by their reason.
     """
     left_out: Counter[str] = Counter()
-    lines: list[str] = []
+    with atomic_stream(quarantine_path(out)) as quarantine:
 
-    def chosen() -> Iterator[Example]:
-        for row in rows:
-            if isinstance(row, Rejected):
-                told = row.reason in (Reason.TEACHER, Reason.FILTERED)
-                left_out[row.detail.partition(":")[0] if told else row.reason.value] += 1
-                lines.append(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
-            else:
-                yield row
-        out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_text(quarantine_of(out), "".join(lines))
+        def kept_rows() -> Iterator[Example]:
+            for row in rows:
+                if isinstance(row, Rejected):
+                    by_detail = row.reason in (Reason.TEACHER, Reason.FILTERED)
+                    left_out[row.detail.partition(":")[0] if by_detail else row.reason.value] += 1
+                    quarantine.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
+                else:
+                    yield row
 
-    kept = write(out, chosen())
-    return Outcome(kept, left_out)
+        kept = write(out, kept_rows())
+    return Selection(kept, left_out)

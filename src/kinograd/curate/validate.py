@@ -29,7 +29,7 @@ from kinograd.curate.journal import Journal, resumable
 from kinograd.curate.near_duplicates import media_key, question_key
 from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.datasets.seen_keys import Seen
+from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import atomic_stream, atomic_text
 from kinograd.grading.extract import strip_answer_tags
 from kinograd.kinds import KINDS, check_gold
@@ -186,7 +186,7 @@ def validate(
     out.mkdir(parents=True, exist_ok=True)
     counts = _Counts()
     results = resumable(partial(Checker, checks), rows, journal, workers=workers, backend=backend)
-    seen = Seen(), Seen()
+    seen = SeenKeys(), SeenKeys()
     with (
         atomic_stream(out / "quarantine.jsonl") as quarantine,
         atomic_stream(out / "valid.jsonl") as valid,
@@ -211,15 +211,15 @@ def validate(
 
 
 def _judged(
-    where: str, row: Example | Rejected, record: dict[str, Any], ids: Seen, questions: Seen
+    where: str, row: Example | Rejected, record: dict[str, Any], ids: SeenKeys, questions: SeenKeys
 ) -> Rejected | None:
     """The row's rejection; what depends on earlier rows is found here, in order."""
     if isinstance(row, Rejected):
         return row
-    if first := ids.first(row.id, where):
+    if first := ids.setdefault(row.id, where):
         return Rejected(where, Reason.DUPLICATE, f"the id was already used at {first}", row.id)
     reason = record.get("reason")
-    first = questions.first(f"{question_key(row)}\x1e{media_key(row)}", where)
+    first = questions.setdefault(f"{question_key(row)}\x1e{media_key(row)}", where)
     if first and reason not in (Reason.OPTIONS, Reason.ANSWER, Reason.LEAK):
         detail = f"the same question about the same clip as {first}"
         return Rejected(where, Reason.DUPLICATE, detail, row.id)

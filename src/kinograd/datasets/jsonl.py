@@ -1,41 +1,35 @@
-"""Canonical JSONL: one Example per line, in and out, and nothing else let through.
+"""Canonical JSONL: one Example per line.
 
-A row has the keys of ``Example``; ``id``, ``kind``, ``question``, ``answer`` and ``media``
-must be there, the others default, unknown ones are errors, ``extra`` is free. Files are
-UTF-8 without byte-order mark, lines end with a newline alone. Whatever breaks this is a
-``DataError`` that names file, line and remedy.
+A row has the keys of ``Example``. ``id``, ``kind``, ``question``, ``answer`` and ``media`` are
+required, the others have defaults, unknown ones are errors, ``extra`` is free. Files are UTF-8
+without byte-order mark; lines end with a newline alone. An offence is a ``DataError`` that names
+file, line and remedy.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from kinograd.datasets.rows import Reason, Rejected
-from kinograd.datasets.seen_keys import Seen
+from kinograd.datasets.rows import LocatedRow, Reason, Rejected
+from kinograd.datasets.seen_keys import SeenKeys
+from kinograd.datasets.strict_json import MAX_BYTES, TOO_LONG, parse_json
 from kinograd.files import atomic_stream
 from kinograd.types import DataError, Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json
 
-MAX_LINE_BYTES = 16 << 20
-"""Longer lines are refused: they are other formats, or media inlined in the row."""
-TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
-
 _REQUIRED = ("id", "kind", "question", "answer", "media")
-_KEYS = (
-    *("id", "kind", "question", "options", "answer"),
-    *("media", "rationale", "source", "split", "extra"),
-)
+_KEYS = [field.name for field in fields(Example)]
 _PLACEHOLDER = re.compile(r"<(video|image)>")
 
 
 def read_examples(paths: str | Path | Iterable[str | Path]) -> list[Example]:
-    """All Examples of one or more files, in order; ids are unique over all of them.
+    """Return the Examples of one or more files, in order; ids are unique over all of them.
 
     Raises:
         DataError: for the first row that breaks the contract, or an empty or missing file.
@@ -55,7 +49,7 @@ def read_examples(paths: str | Path | Iterable[str | Path]) -> list[Example]:
 
 
 def iter_examples(path: str | Path) -> Iterator[Example]:
-    """The Examples of one file, one at a time (ids are not compared).
+    """Yield the Examples of one file; ids are not compared.
 
     Raises:
         DataError: at the first row that breaks the contract.
@@ -63,11 +57,11 @@ def iter_examples(path: str | Path) -> Iterator[Example]:
     return (example for _, example in _strict(Path(path)))
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
-    """Every line with its place, good or bad; one that is too long is never held."""
+def read_lines(path: Path) -> Iterator[LocatedRow]:
+    """Yield every line with its place, as an Example or Rejected; too long ones are never held."""
     with path.open("rb") as stream:
         number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
+        while line := stream.readline(MAX_BYTES + 1):
             number += 1
             where = f"{path}:{number}"
             row, reason = None, Reason.JSON
@@ -83,14 +77,14 @@ def read_lines(path: Path) -> Iterator[tuple[str, Example | Rejected]]:
 
 
 def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
-    """Write Examples to a file that appears whole or not at all; returns their number.
+    """Write Examples to a file that appears complete or not at all; return their number.
 
     Raises:
         DataError: a repeated id, or a value that JSON cannot hold.
     """
     path, count = Path(path), 0
     with atomic_stream(path) as stream:
-        for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
+        for count, example in enumerate(with_unique_ids(path, examples), start=1):  # noqa: B007
             try:
                 row = json.dumps(example_to_json(example), ensure_ascii=False, allow_nan=False)
             except (TypeError, ValueError) as error:
@@ -99,21 +93,21 @@ def write_examples(path: str | Path, examples: Iterable[Example]) -> int:
     return count
 
 
-def each_once(path: Path, examples: Iterable[Example]) -> Iterator[Example]:
-    """The same on their way to ``path``.
+def with_unique_ids(path: Path, examples: Iterable[Example]) -> Iterator[Example]:
+    """Yield the Examples to be written to ``path``.
 
     Raises:
         DataError: a repeated id.
     """
-    ids = Seen()
+    ids = SeenKeys()
     for example in examples:
-        if ids.first(example.id, "there"):
+        if ids.setdefault(example.id, "here"):
             raise DataError(f"{path}: two rows have the id {example.id!r}")
         yield example
 
 
 def example_to_json(example: Example) -> dict[str, Any]:
-    """The row of an Example, every key present."""
+    """Return the row of an Example, every key present."""
     return {
         "id": example.id,
         "kind": example.kind.value,
@@ -129,10 +123,10 @@ def example_to_json(example: Example) -> dict[str, Any]:
 
 
 def example_from_json(row: Any) -> Example:
-    """An Example from a parsed row.
+    """Return the Example of a parsed row.
 
     Raises:
-        DataError: without file and line, which only a reader knows.
+        DataError: the row breaks the contract; file and line are not named.
     """
     if not isinstance(row, dict):
         raise DataError(f"a row is a JSON object, not {type(row).__name__}")
@@ -193,12 +187,12 @@ def _strict(path: Path) -> Iterator[tuple[str, Example]]:
 
 
 def parse_line(line: bytes, first: bool) -> Any:
-    """The JSON of one line of a canonical file.
+    """Return the JSON value of one line of a canonical file.
 
     Raises:
-        DataError: without file and line, which only a reader knows.
+        DataError: the line breaks the rules of canonical files; file and line are not named.
     """
-    if len(line) > MAX_LINE_BYTES:
+    if len(line) > MAX_BYTES:
         raise DataError(TOO_LONG)
     if first and line.startswith(b"\xef\xbb\xbf"):
         raise DataError("starts with a byte-order mark; save the file as UTF-8 without one")
@@ -207,46 +201,3 @@ def parse_line(line: bytes, first: bool) -> Any:
     if not line.strip():
         raise DataError("the line is empty")
     return parse_json(line)
-
-
-def parse_json(data: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no infinite numbers, no key twice, no half characters.
-
-    Raises:
-        DataError: what breaks this.
-    """
-    try:
-        text = data.decode("utf-8")
-        row = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite
-        )
-        if "\\u" in text:  # an escape may smuggle in half a character, which no file can hold
-            json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 (byte {error.start}); convert the file") from None
-    except UnicodeEncodeError:
-        raise DataError("holds half of a surrogate pair, which is not text") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except (RecursionError, ValueError) as error:
-        raise DataError(f"not readable JSON: {error}") from None
-    return row
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        keys = [k for k, _ in pairs]
-        raise DataError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
-    return row
-
-
-def _refuse(constant: str) -> None:
-    raise DataError(f"{constant} is not JSON")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise DataError(f"{number} is too large for a number")
-    return value

@@ -1,18 +1,22 @@
-"""Rows on their way in: what was read, or why not, each with its place in its file."""
+"""Rows on their way in: what was read, or why it was rejected, each with its place."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from kinograd.datasets.seen_keys import SeenKeys
+from kinograd.types import DataError, Example
+
 
 class Reason(StrEnum):
-    """Why a row is rejected; what reports count by."""
+    """Why a row is rejected; reports count by it."""
 
     JSON = "json"  # not JSON, not UTF-8, too long, cut off
     SCHEMA = "schema"  # a key is missing, unknown or of the wrong type
-    KIND = "kind"  # a problem type nobody grades
+    KIND = "kind"  # a problem type without a grader
     ANSWER = "answer"  # the gold answer is empty, untagged or fails its own grader
     OPTIONS = "options"  # repeated options, or the gold answer is none of them
     DUPLICATE = "duplicate"  # an id, or the same question about the same clip, again
@@ -25,8 +29,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A parsed row that nobody has interpreted yet; ``where`` is file:line or file[index]."""
+class RawRow:
+    """A parsed row before any format has read it; ``where`` is file:line or file[index]."""
 
     where: str
     value: Any
@@ -42,9 +46,34 @@ class Rejected:
     id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the line of a quarantine file; ``row`` is filled in where the row is known."""
         return {
             "where": self.where,
             "id": self.id,
             "reason": self.reason.value,
             "detail": self.detail,
+            "row": None,
         }
+
+
+RowResult = Example | Rejected
+LocatedRow = tuple[str, RowResult]
+"""A row with its place: file:line or file[index]."""
+
+
+class BadRow(DataError):
+    """A row that cannot be used, with the reason to count it by."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def reject_repeated(rows: Iterable[LocatedRow]) -> Iterator[LocatedRow]:
+    """Yield the rows; an Example whose id occurred before is rejected. Ids are kept on disk."""
+    ids = SeenKeys()
+    for where, row in rows:
+        if isinstance(row, Example) and (first := ids.setdefault(row.id, where)) is not None:
+            detail = f"the id was already used at {first}"
+            row = Rejected(where, Reason.DUPLICATE, detail, row.id)
+        yield where, row

@@ -1,4 +1,4 @@
-"""Keys met before, on disk: what would otherwise be a dict that grows with the rows."""
+"""An on-disk key-value set (SQLite), so that deduplication needs constant memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hashlib import blake2b
 from kinograd.types import DataError
 
 
-class Seen:
-    """Keys (as 64-bit digests) with a value each, in a temporary file that deletes itself."""
+class SeenKeys:
+    """A map from keys (as 64-bit digests) to text, in a temporary file that deletes itself."""
 
     def __init__(self) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
@@ -19,19 +19,23 @@ class Seen:
     def __len__(self) -> int:
         return self._table.execute("select count(*) from seen").fetchone()[0]
 
-    def first(self, key: str, value: str) -> str | None:
-        """The value that ``key`` was first met with; None if that is now."""
-        known = self._do("insert or ignore into seen values (?, ?)", digest(key), value)
-        return None if known.rowcount else self.find(key)
+    def setdefault(self, key: str, value: str) -> str | None:
+        """Insert ``key`` if it is new and return None; else return the stored value."""
+        new = self._do("insert or ignore into seen values (?, ?)", key_digest(key), value)
+        return None if new.rowcount else self.get(key)
 
-    def put(self, key: str, value: str) -> None:
-        """Sets the value of ``key``, whatever it was."""
-        self._do("insert or replace into seen values (?, ?)", digest(key), value)
+    def set(self, key: str, value: str) -> None:
+        """Store ``value`` under ``key``, over a value stored before."""
+        self._do("insert or replace into seen values (?, ?)", key_digest(key), value)
 
-    def find(self, key: str) -> str | None:
-        """The value of ``key``; None if it was not met."""
-        found = self._do("select value from seen where key = ?", digest(key))
-        return next((value for (value,) in found), None)
+    def get(self, key: str) -> str | None:
+        """Return the value of ``key``, or None."""
+        row = self._do("select value from seen where key = ?", key_digest(key)).fetchone()
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        """Close and delete the temporary file."""
+        self._table.close()
 
     def _do(self, statement: str, *values: int | str) -> sqlite3.Cursor:
         try:
@@ -42,11 +46,8 @@ class Seen:
                 "to a folder that has some, and run the same command again"
             ) from None
 
-    def close(self) -> None:
-        self._table.close()
 
-
-def digest(key: str) -> int:
-    """A signed 64-bit integer, which SQLite's keys are."""
-    found = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(found, "big", signed=True)
+def key_digest(key: str) -> int:
+    """Return a signed 64-bit integer, which SQLite's keys are."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

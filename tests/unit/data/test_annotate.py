@@ -16,7 +16,7 @@ from kinograd.config.load import load_section
 from kinograd.config.teacher import AnnotateConfig
 from kinograd.curate.annotate import annotate, asked_of, choose
 from kinograd.curate.journal import Journal, digest_of
-from kinograd.curate.selection import Outcome
+from kinograd.curate.selection import Selection
 from kinograd.datasets.jsonl import read_examples
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.teacher import Teacher
@@ -37,7 +37,7 @@ from kinograd.types import (
 from kinograd.video.clip_store import ClipStore
 
 Serve = Callable[..., Any]
-Run = Callable[..., Outcome]
+Run = Callable[..., Selection]
 
 
 def row(number: int, **changes: Any) -> Example:
@@ -57,7 +57,7 @@ def right(body: dict[str, Any]) -> str:
 
 @pytest.fixture
 def run(world: Path, tmp_path: Path) -> Run:
-    def annotated(server: Any, rows: list[Any], *overrides: str) -> Outcome:
+    def annotated(server: Any, rows: list[Any], *overrides: str) -> Selection:
         url = getattr(server, "url", server)
         given = {"teacher": {"urls": [url], "model": "m"}, "media_root": str(world)}
         quick = ["video={nframes: 4, max_pixels: 3136, min_pixels: 784, workers: 0}"]

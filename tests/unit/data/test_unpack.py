@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kinograd.curate.unpack import missing, unpack
-from kinograd.datasets.formats import read_any
+from kinograd.datasets.load import read_rows
 from kinograd.types import DataError
 
 
@@ -81,6 +81,6 @@ def test_media_that_are_missing(tmp_path: Path) -> None:
     ]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    assert list(missing(tmp_path, read_any(file))) == ["b.mp4"]
+    assert list(missing(tmp_path, read_rows(file))) == ["b.mp4"]
     with pytest.raises(DataError, match="no such folder"):
         unpack(tmp_path / "no")

@@ -46,13 +46,13 @@ def run(
     from kinograd.curate.annotate import annotate as work
     from kinograd.curate.annotate import asked_of
     from kinograd.curate.journal import Journal, digest_of
-    from kinograd.curate.selection import apart
-    from kinograd.datasets.formats import read_any
+    from kinograd.curate.selection import refuse_overwrite
+    from kinograd.datasets.load import read_rows
     from kinograd.endpoint.teacher import Teacher
     from kinograd.judge import build_judges
     from kinograd.video.clip_store import ClipStore
 
-    apart(out, examples)
+    refuse_overwrite(out, examples)
     given: dict[str, Any] = {
         "teacher": {"urls": [url.strip() for url in teacher.split(",")], "model": model},
         "media_root": str(media_root),
@@ -66,7 +66,7 @@ def run(
         ClipStore(config.video, config.media_root, config.video.spec().size_factor) as store,
         Journal(out.with_name(f"{out.name}.journal"), digest_of([], asked_of(config))) as journal,
     ):
-        rows = partial(read_any, examples, format)
+        rows = partial(read_rows, examples, format)
         judges = build_judges(config.judges)
         outcome = work(rows, str(examples), out, config, asked, store, journal, judges)
     show(out, outcome)

@@ -8,7 +8,7 @@ from kinograd.commands.settings import Out, Words, read_words
 from kinograd.config.video import VideoConfig
 from kinograd.curate.journal import Journal, digest_of
 from kinograd.curate.near_duplicates import dedup
-from kinograd.curate.selection import apart
+from kinograd.curate.selection import refuse_overwrite
 
 Settings = MediaSettings
 
@@ -16,7 +16,7 @@ Settings = MediaSettings
 def run(words: Words, out: Out) -> None:
     """Remove rows that repeat an earlier row's question about the same or a look-alike clip."""
     files, settings = read_words(words, Settings, most=None)
-    apart(out, *files)
+    refuse_overwrite(out, *files)
     root = absolute_root(settings.media_root)
     options = {"verb": "dedup", "format": settings.format, "media_root": root}
     with (

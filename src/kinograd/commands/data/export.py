@@ -13,9 +13,10 @@ from kinograd.commands.data.results import SHOWN, raise_unrendered
 from kinograd.commands.settings import Words, read_words
 from kinograd.config.data_formats import DataFormat
 from kinograd.curate.render_clips import write_clips
-from kinograd.curate.selection import apart
-from kinograd.datasets.formats import FORMATS, format_of, read_any
+from kinograd.curate.selection import refuse_overwrite
+from kinograd.datasets.formats import find_format
 from kinograd.datasets.formats.shards import write_shards
+from kinograd.datasets.load import read_rows
 from kinograd.datasets.rows import Rejected
 from kinograd.section import Positive, Section
 from kinograd.types import Example, KinogradError, UsageError
@@ -42,11 +43,9 @@ def run(
 ) -> None:
     """Write rows in another format; with render=FOLDER their clips as mp4 too."""
     (source,), settings = read_words(words, Settings)
-    apart(out, source)
+    refuse_overwrite(out, source)
     if not out and settings.render is None:
         raise UsageError("name an output: -o OUT, render=FOLDER, or both")
-    if settings.format is not None:
-        format_of(settings.format)
     faults: list[str] = []
     rows = islice(_good_rows(source), settings.limit)
     if settings.render is not None:
@@ -65,11 +64,11 @@ def _export(out: str, rows: Iterable[Example], settings: Settings) -> None:
     if format in (None, "kinograd", "parquet"):
         print(f"{out}: {write_rows(out, rows, settings.shards, format)} rows")
         return
-    chosen = format_of(format)
+    chosen = find_format(format)
     if settings.shards is not None or out.endswith("/"):
         raise UsageError("shards are JSONL or parquet; leave format out")
     if chosen.write is None:
-        raise UsageError(f"{format} is read only; write JSONL or parquet")
+        raise UsageError(f"{format} is read only; write kinograd, parquet or messages")
     written = chosen.write(Path(out), rows)
     print(f"{out}: {written.rows} rows")
     for row in written.left_out[:SHOWN]:
@@ -88,13 +87,13 @@ def write_rows(
     if shards is not None or out.endswith("/"):
         kind = "parquet" if name == "parquet" else "jsonl"
         return write_shards(path, examples, shards or _SHARDS, kind).rows
-    write = FORMATS[name].write
+    write = find_format(name).write
     assert write is not None
     return write(path, examples).rows
 
 
 def _good_rows(path: str) -> Iterator[Example]:
-    for row in read_any(path):
+    for row in read_rows(path):
         if isinstance(row, Rejected):
             raise KinogradError(f"{row.where}: {row.detail}; import the file first")
         yield row

@@ -23,8 +23,8 @@ from kinograd.config.data_formats import DataFormat
 from kinograd.config.schema import EvalRecipe
 from kinograd.curate.filter import Rule, filter_rows
 from kinograd.curate.journal import Journal, digest_of
-from kinograd.curate.selection import apart
-from kinograd.datasets.formats import read_any
+from kinograd.curate.selection import refuse_overwrite
+from kinograd.datasets.load import read_rows
 from kinograd.eval.answers import graded_answers
 from kinograd.judge import build_judges
 from kinograd.models.reader import Unreadable
@@ -74,12 +74,12 @@ def run(
     settings = read_settings(Settings, own)
     recipe: EvalRecipe = read_recipe([*recipes, *overrides], "eval")
     (source,) = inputs
-    apart(out, source)
+    refuse_overwrite(out, source)
     sampling = recipe.eval.sampling.model_copy(update={"temperature": settings.temperature})
     asking = recipe.eval.model_copy(update={"sampling": sampling})
     rule = Rule(settings.drop_right, settings.drop_wrong, settings.caption_spread, settings.spread)
     judges = build_judges(recipe.judges)
-    rows = partial(read_any, source, settings.format)
+    rows = partial(read_rows, source, settings.format)
     check_routing({r.kind for r in rows() if isinstance(r, Example)}, recipe.reward, judges)
     grade = partial(score_groups, config=recipe.reward, judges=judges)
     options = {

@@ -13,9 +13,11 @@ import typer
 from kinograd.commands.data.export import write_rows
 from kinograd.commands.data.results import show
 from kinograd.commands.settings import Words, read_words
-from kinograd.config.data_formats import DataFormat
-from kinograd.curate.selection import apart, write_outcome
-from kinograd.datasets.formats import FORMATS, Found, read_any
+from kinograd.config.data_formats import FORMAT_MODULES, DataFormat
+from kinograd.curate.selection import refuse_overwrite, write_with_quarantine
+from kinograd.datasets.formats import find_format
+from kinograd.datasets.load import read_rows
+from kinograd.datasets.rows import RowResult
 from kinograd.section import Fraction, Positive, Section
 from kinograd.types import KinogradError, UsageError
 
@@ -45,16 +47,16 @@ def run(
     Rejected rows are listed with their reasons in OUT's quarantine.
     """
     if list_:
-        for name, one in FORMATS.items():
-            print(f"{name:15}{one.about}")
+        for name in FORMAT_MODULES:
+            print(f"{name:15}{find_format(name).about}")
         return
     (source,), settings = read_words(words, Settings)
     if not out:
         raise UsageError("name the output: kinograd data import SOURCE -o OUT.jsonl")
     target = Path(out)
-    apart(target, source)
-    rows = _with_rate(read_any(source, settings.format, settings.layout))
-    outcome = write_outcome(
+    refuse_overwrite(target, source)
+    rows = _with_rate(read_rows(source, settings.format, settings.layout))
+    outcome = write_with_quarantine(
         target, rows, lambda _, examples: write_rows(out, examples, settings.shards)
     )
     show(target, outcome)
@@ -68,7 +70,7 @@ def run(
         )
 
 
-def _with_rate(rows: Iterable[Found]) -> Iterator[Found]:
+def _with_rate(rows: Iterable[RowResult]) -> Iterator[RowResult]:
     """Yield the rows; print their number and rate every few seconds and at the end."""
     began = shown = time.monotonic()
     count = 0

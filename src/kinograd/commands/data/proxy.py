@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from kinograd.curate.proxy import options as tasks
+from kinograd.datasets.rows import RowResult
 from kinograd.types import KinogradError, UsageError
 
 if TYPE_CHECKING:
     from kinograd.curate.proxy.produce import Asking, Plan
-    from kinograd.curate.selection import Found
+
 
 app = typer.Typer(no_args_is_help=True, help="Build proxy tasks from annotated or raw videos.")
 
@@ -122,9 +123,9 @@ def _run(
     from kinograd.commands.data.results import raise_unrendered
     from kinograd.curate.proxy.produce import Plan, produce
     from kinograd.curate.render_clips import write_clips
-    from kinograd.curate.selection import apart
+    from kinograd.curate.selection import refuse_overwrite
 
-    apart(out, input)
+    refuse_overwrite(out, input)
     root = media_root or (input if _is_raw(input) else Path("."))
     plan = Plan(task, options, str(root), seed, test_fraction, workers, backend)
     if _is_raw(input) and not teaching.get("teacher") and task in ("dark-event", "mix-vid"):
@@ -145,11 +146,11 @@ def _run(
         raise_unrendered(write_clips(shown, render, Path(root))[1])
 
 
-def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[Found]:
+def _read(input: Path, root: Path, format: str, layout: str | None) -> Iterator[RowResult]:
     from kinograd.curate.proxy.source_video import raw_clips
-    from kinograd.datasets.formats import read_any
+    from kinograd.datasets.load import read_rows
 
-    return raw_clips(input, root) if _is_raw(input) else read_any(input, format, layout)
+    return raw_clips(input, root) if _is_raw(input) else read_rows(input, format, layout)
 
 
 def _is_raw(input: Path) -> bool:
@@ -197,10 +198,10 @@ def _asking(
     return Asking(asked, crew, journal, shots, inferable)
 
 
-def _write(out: Path, rows: list[Found]) -> Mapping[str, list[Any]]:
+def _write(out: Path, rows: list[RowResult]) -> Mapping[str, list[Any]]:
     """One file per split: ``out`` for train, ``out.SPLIT.jsonl`` for others; rows by split."""
     from kinograd.commands.data.results import show
-    from kinograd.curate.selection import write_outcome
+    from kinograd.curate.selection import write_with_quarantine
     from kinograd.datasets.jsonl import write_examples
     from kinograd.datasets.rows import Rejected
 
@@ -209,7 +210,7 @@ def _write(out: Path, rows: list[Found]) -> Mapping[str, list[Any]]:
     for row in rows:
         if not isinstance(row, Rejected):
             by_split.setdefault(row.split, []).append(row)
-    show(out, write_outcome(out, [*by_split["train"], *refused]))
+    show(out, write_with_quarantine(out, [*by_split["train"], *refused]))
     for split, some in by_split.items():
         if split != "train":
             file = out.with_name(f"{out.stem}.{split}.jsonl")

@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kinograd.curate.selection import Outcome, quarantine_of
-from kinograd.datasets.formats import read_placed
-from kinograd.datasets.formats.source import Placed, unique
+from kinograd.curate.selection import Selection, quarantine_path
+from kinograd.datasets.load import located_rows
+from kinograd.datasets.rows import LocatedRow, reject_repeated
 from kinograd.progress import progress
 from kinograd.types import KinogradError, UsageError
 
@@ -18,14 +18,14 @@ SHOWN = 20
 """Most lines of one list on the screen."""
 
 
-def located_rows(paths: Iterable[str | Path], format: str) -> Iterator[Placed]:
+def rows_of(paths: Iterable[str | Path], format: str) -> Iterator[LocatedRow]:
     """Yield (place, row) of several files; repeated ids are not looked for."""
-    return chain.from_iterable(read_placed(path, format) for path in paths)
+    return chain.from_iterable(located_rows(path, format) for path in paths)
 
 
-def unique_rows(paths: Iterable[str | Path], format: str) -> Iterator[Placed]:
+def unique_rows(paths: Iterable[str | Path], format: str) -> Iterator[LocatedRow]:
     """Yield (place, row) of several files; later rows of an id are rejected."""
-    return unique(located_rows(paths, format))
+    return reject_repeated(rows_of(paths, format))
 
 
 def absolute_root(folder: str | None) -> str | None:
@@ -53,13 +53,13 @@ def counting(paths: Iterable[str | Path], description: str) -> Iterator[Callable
         yield bar.advance
 
 
-def show(out: Path, outcome: Outcome) -> None:
+def show(out: Path, outcome: Selection) -> None:
     """Print how many rows were kept, and how many were left out for which reason."""
     print(f"{out}: {outcome.kept} rows")
     for reason, count in outcome.left_out.most_common():
         print(f"  {count} left out: {reason}")
     if outcome.left_out:
-        print(f"  rows and reasons: {quarantine_of(out)}")
+        print(f"  rows and reasons: {quarantine_path(out)}")
 
 
 def raise_unrendered(faults: Sequence[str]) -> None:

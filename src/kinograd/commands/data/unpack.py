@@ -8,7 +8,7 @@ from kinograd.commands.data.results import SHOWN
 from kinograd.commands.settings import Words, read_words
 from kinograd.config.data_formats import DataFormat
 from kinograd.curate.unpack import archives, missing, unpack
-from kinograd.datasets.formats import read_any
+from kinograd.datasets.load import read_rows
 from kinograd.progress import progress
 from kinograd.section import Section
 from kinograd.types import KinogradError
@@ -37,7 +37,7 @@ def run(words: Words) -> None:
             print(f"  {one.fault}")
     absent = 0
     for file in files:
-        for path in missing(folder, read_any(file, settings.format)):
+        for path in missing(folder, read_rows(file, settings.format)):
             absent += 1
             if absent <= SHOWN:
                 print(f"missing: {path}")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kinograd.commands.data.clips import ClipSettings, read_clip_words
-from kinograd.commands.data.results import SHOWN, absolute_root, counting, located_rows
+from kinograd.commands.data.results import SHOWN, absolute_root, counting, rows_of
 from kinograd.commands.settings import Words
 from kinograd.curate.journal import Journal, digest_of
-from kinograd.curate.selection import apart
+from kinograd.curate.selection import refuse_overwrite
 from kinograd.curate.validate import Checks, validate
 
 
@@ -37,7 +37,7 @@ def run(
     files, settings, size_factor = read_clip_words(words, Settings)
     root = absolute_root(settings.media_root)
     folder = out or Path(files[0]).with_name(f"{Path(files[0]).name}.validated")
-    apart(folder / "valid.jsonl", *files)
+    refuse_overwrite(folder / "valid.jsonl", *files)
     checks = Checks(settings.video, root, settings.decode, size_factor)
     options = asdict(checks) | {"video": checks.video.model_dump(mode="json")}
     digest = digest_of(files, {"verb": "validate", "format": settings.format, **options})
@@ -46,7 +46,7 @@ def run(
         counting(files, "validating") as advance,
     ):
         report = validate(
-            located_rows(files, settings.format),
+            rows_of(files, settings.format),
             folder,
             journal,
             checks,

@@ -18,10 +18,10 @@ from kinograd.curate.proxy import dark_event, jigsaw, mix_vid, needles, removed,
 from kinograd.curate.proxy.options import DarkEvent
 from kinograd.curate.proxy.source_video import Film, divide, opener
 from kinograd.curate.proxy.teacher_tools import Crew, Record
-from kinograd.curate.selection import Found, numbered
+from kinograd.curate.selection import locate
 from kinograd.curate.teacher import ask_rows
 from kinograd.datasets.jsonl import example_from_json, example_to_json
-from kinograd.datasets.rows import Reason, Rejected
+from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.endpoint.replies import Failure
 from kinograd.endpoint.teacher import Teacher
 from kinograd.kinds import check_gold
@@ -30,7 +30,7 @@ from kinograd.types import DataError, Example
 from kinograd.video.faults import ClipError
 from kinograd.workers.row_map import map_rows
 
-BUILDERS: dict[str, Callable[..., Iterator[Found]]] = {
+BUILDERS: dict[str, Callable[..., Iterator[RowResult]]] = {
     "dark-event": dark_event.build,
     "mix-vid": mix_vid.build,
     "jigsaw": jigsaw.build,
@@ -71,11 +71,11 @@ class Plan:
 
 
 def produce(
-    rows: Iterable[Found],
+    rows: Iterable[RowResult],
     source: str,
     plan: Plan,
     asking: Asking | None = None,
-) -> Iterator[Found]:
+) -> Iterator[RowResult]:
     """The task's rows in the order of their films, and why some films gave none.
 
     Args:
@@ -89,7 +89,7 @@ def produce(
         yield from (f for f in seen if isinstance(f, Rejected))
         films = [f for f in seen if isinstance(f, Film)]
     places = {film.id: film.where for film in films}
-    drafts: list[tuple[str, Found]] = []
+    drafts: list[tuple[str, RowResult]] = []
     for row in BUILDERS[plan.task](films, plan.options, plan.seed):
         where = row.where if isinstance(row, Rejected) else places[row.extra["of"]]
         drafts.append((where, row))
@@ -101,9 +101,9 @@ def produce(
 # ------------------------------------------------------------------------ films
 
 
-def _opened(rows: Iterable[Found], source: str, plan: Plan) -> Iterator[Film | Rejected]:
+def _opened(rows: Iterable[RowResult], source: str, plan: Plan) -> Iterator[Film | Rejected]:
     make = partial(opener, plan.media_root)
-    placed = list(numbered(rows, source))
+    placed = list(locate(rows, source))
     with progress(len(placed), "probing") as bar:
         for film in map_rows(make, placed, workers=plan.workers, backend=plan.backend):
             bar.advance()
@@ -157,8 +157,8 @@ def _shot_finder(media_root: str) -> Callable[[Film], Record]:
 
 
 def _asked(
-    drafts: Sequence[tuple[str, Found]], plan: Plan, asking: Asking
-) -> Iterator[tuple[str, Found]]:
+    drafts: Sequence[tuple[str, RowResult]], plan: Plan, asking: Asking
+) -> Iterator[tuple[str, RowResult]]:
     todo = [(where, row) for where, row in drafts if isinstance(row, Example)]
 
     async def ask_one(placed: tuple[str, Example]) -> Record | Failure | Rejected:
@@ -217,7 +217,7 @@ def _refine(plan: Plan, draft: Example, asking: Asking) -> Awaitable[Record | Fa
     return mix_vid.refine(draft, asking.crew)
 
 
-def _proven(where: str, row: Example) -> Found:
+def _proven(where: str, row: Example) -> RowResult:
     """The row if it can be read back and its answer passes its own grader."""
     if not (row.question and row.answer):
         told = "no question or answer; with --teacher one is written"

@@ -1,7 +1,7 @@
 """Parquet with the columns of a canonical row; read in row groups.
 
 ``media`` and ``extra`` are JSON text, because their shape differs from row to row; nested
-columns are read as well. ``parquet_rows`` gives the rows of any parquet file.
+columns are read as well.
 """
 
 from __future__ import annotations
@@ -12,44 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kinograd.datasets.formats.source import (
-    BadRow,
-    Format,
-    Found,
-    JsonRow,
-    Placed,
-    Written,
-    guarded,
-)
-from kinograd.datasets.jsonl import (
-    each_once,
-    example_from_json,
-    example_to_json,
-    parse_json,
-)
-from kinograd.datasets.rows import Reason, Rejected, Row
+from kinograd.datasets.formats.base import Format, JsonRow, Written, checked
+from kinograd.datasets.jsonl import example_from_json, example_to_json, with_unique_ids
+from kinograd.datasets.raw_rows import parquet_rows
+from kinograd.datasets.rows import BadRow, LocatedRow, RawRow, Reason, Rejected, RowResult
+from kinograd.datasets.strict_json import parse_json
 from kinograd.files import atomic_path
 from kinograd.types import DataError, Example
 
-_ROWS = 1024  # of a row group, and read at once
+_ROWS = 1024  # of a row group
 _TEXT = ("id", "kind", "question", "answer", "rationale", "source", "split", "media", "extra")
 
 
-def parquet_rows(path: Path) -> Iterator[Row | Rejected]:
-    """The rows of a parquet file as objects, ``file[index]``."""
-    import pyarrow
-    import pyarrow.parquet as pq
+def read(path: Path) -> Iterator[LocatedRow]:
+    """Yield the rows of a file with their places."""
+    for row in parquet_rows(path):
+        yield row.where, row if isinstance(row, Rejected) else canonical_example(row)
 
-    index = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                for value in batch.to_pylist():
-                    yield Row(f"{path}[{index}]", value)
-                    index += 1
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        detail = f"not readable parquet: {error}; the rest of the file could not be read"
-        yield Rejected(f"{path}[{index}]", Reason.JSON, detail)
+
+def canonical_example(row: RawRow) -> RowResult:
+    """Return the Example of a row with canonical columns, or why there is none."""
+    return checked(row.where, lambda: _load(row.value))
 
 
 def _load(row: Any) -> Example:
@@ -66,30 +49,15 @@ def _load(row: Any) -> Example:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Nested columns hold null for every key that another row has."""
+    """Drop the nulls that nested columns hold for every key that another row has."""
     if isinstance(value, dict):
         return {k: _without_nulls(v) for k, v in value.items() if v is not None}
     return [_without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def _dump(example: Example) -> JsonRow:
-    row = example_to_json(example)
-    texts = {k: json.dumps(row[k], ensure_ascii=False, allow_nan=False) for k in ("media", "extra")}
-    return row | texts
-
-
-def read(path: Path) -> Iterator[Placed]:
-    return ((row.where, found(row)) for row in parquet_rows(path))
-
-
-def found(row: Row | Rejected) -> Found:
-    """One row with canonical columns."""
-    return row if isinstance(row, Rejected) else guarded(row.where, lambda: _load(row.value))
-
-
 @contextmanager
 def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
-    """A parquet file that takes one Example at a time."""
+    """Open a parquet file that takes one Example at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,7 +71,10 @@ def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
             held.clear()
 
         def write_row(example: Example) -> None:
-            held.append(_dump(example))
+            row = example_to_json(example)
+            for key in ("media", "extra"):
+                row[key] = json.dumps(row[key], ensure_ascii=False, allow_nan=False)
+            held.append(row)
             if len(held) == _ROWS:
                 flush()
 
@@ -112,11 +83,17 @@ def row_writer(path: Path) -> Iterator[Callable[[Example], None]]:
 
 
 def write(path: Path, examples: Iterable[Example]) -> Written:
+    """Write Examples to a file that appears complete or not at all."""
     count = 0
     with atomic_path(path) as partial, row_writer(partial) as write_row:
-        for count, example in enumerate(each_once(path, examples), start=1):  # noqa: B007
+        for count, example in enumerate(with_unique_ids(path, examples), start=1):  # noqa: B007
             write_row(example)
     return Written(count)
 
 
-FORMAT = Format("parquet", "parquet with the columns of a canonical row", read, write)
+def fits(path: Path, fields: set[str]) -> bool:
+    """Return whether the fields are those of canonical rows."""
+    return path.suffix == ".parquet" and {"question", "kind", "media"} <= fields
+
+
+FORMAT = Format("parquet", "parquet with the columns of a canonical row", read, fits, write)

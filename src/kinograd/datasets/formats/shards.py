@@ -1,6 +1,6 @@
 """One data set as many files: JSONL or parquet shards with a manifest.
 
-Row i stands in shard i modulo N, so that rows are written as they come, shards are of one
+Row i is in shard i modulo N, so that rows are written as they come, shards are of one
 size, and reading by turns gives the rows back in their order. ``manifest.json`` holds rows,
 bytes and sha256 of each shard; readers verify them before the first row.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.datasets.formats import kinograd, parquet
-from kinograd.datasets.formats.source import Placed, Written
-from kinograd.datasets.jsonl import each_once, example_to_json
+from kinograd.datasets.formats.base import Format, Written
+from kinograd.datasets.jsonl import example_to_json, with_unique_ids
+from kinograd.datasets.rows import LocatedRow
 from kinograd.files import atomic_text, digest_file, fsync_path
 from kinograd.types import DataError, Example, UsageError
 
@@ -25,7 +26,7 @@ MANIFEST = "manifest.json"
 
 
 def manifest_of(path: Path) -> dict[str, Any] | None:
-    """The manifest of a sharded folder, or of its manifest.json; None for any other path.
+    """Return the manifest of a sharded folder, or of its manifest.json; None for any other path.
 
     Raises:
         DataError: there is one, damaged.
@@ -43,8 +44,8 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def read_shards(path: Path) -> Iterator[Placed]:
-    """The rows of a sharded folder in their order.
+def read(path: Path) -> Iterator[LocatedRow]:
+    """Yield the rows of a sharded folder in their order.
 
     Raises:
         DataError: a shard is missing, or not what was written.
@@ -59,10 +60,10 @@ def read_shards(path: Path) -> Iterator[Placed]:
             raise DataError(f"{file}: the shard is missing; copy the whole folder again")
         if file.stat().st_size != shard["bytes"] or digest_file(file, "sha256") != shard["sha256"]:
             raise DataError(f"{file}: not the shard in {MANIFEST}; copy or write it again")
-    return _by_turns([folder / s["file"] for s in manifest["shards"]])
+    return _in_turns([folder / s["file"] for s in manifest["shards"]])
 
 
-def _by_turns(files: list[Path]) -> Iterator[Placed]:
+def _in_turns(files: list[Path]) -> Iterator[LocatedRow]:
     form = parquet.FORMAT if files and files[0].suffix == ".parquet" else kinograd.FORMAT
     readers = [form.read(file) for file in files]
     while readers:
@@ -74,7 +75,7 @@ def _by_turns(files: list[Path]) -> Iterator[Placed]:
 
 
 def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: str) -> Written:
-    """Write Examples as ``shards`` files; the folder appears whole or not at all.
+    """Write Examples as ``shards`` files; the folder appears complete or not at all.
 
     Args:
         kind: ``jsonl`` or ``parquet``.
@@ -88,7 +89,7 @@ def write_shards(folder: Path, examples: Iterable[Example], shards: int, kind: s
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        count = _write(temporary, each_once(folder, examples), shards, kind)
+        count = _write(temporary, with_unique_ids(folder, examples), shards, kind)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -106,13 +107,13 @@ def _write(temporary: Path, examples: Iterable[Example], shards: int, kind: str)
         for number, example in enumerate(examples):
             writers[number % shards](example)
             counts[number % shards] += 1
-    told = [
+    listed = [
         {"file": f.name, "rows": n, "bytes": f.stat().st_size, "sha256": digest_file(f, "sha256")}
         for f, n in zip(files, counts, strict=True)
     ]
     for file in files:
         fsync_path(file)
-    manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": told}
+    manifest = {"format": kind, "order": "row i is in shard i modulo N", "shards": listed}
     atomic_text(temporary / MANIFEST, (json.dumps(manifest, indent=1) + "\n"))
     return sum(counts)
 
@@ -123,3 +124,14 @@ def _lines(file: Path) -> Iterator[Callable[[Example], object]]:
         yield lambda e: stream.write(
             json.dumps(example_to_json(e), ensure_ascii=False, allow_nan=False) + "\n"
         )
+
+
+FORMAT = Format(
+    "shards",
+    "a folder of JSONL or parquet shards with manifest.json (import and export: OUT/)",
+    read,
+    lambda path, fields: (
+        (path / MANIFEST if path.is_dir() else path).name == MANIFEST
+        and manifest_of(path) is not None
+    ),
+)

@@ -8,16 +8,23 @@
 * DVD-counting (Video-R1, February 2025): ``video_filename, problem, solution``
 * VersaVid-R1 / VidBridge-R1: ``problem, solution, video, image, problem_type``
 
-The rows have no ids; those given are made from their content, or stand under ``id``.
+The rows have no ids; ids are those under ``id``, or made from their content.
 """
 
 from __future__ import annotations
 
 import re
 
-from kinograd.datasets.formats import source
-from kinograd.datasets.formats.source import BadRow, JsonRow, RowFormat, row_format
-from kinograd.datasets.rows import Reason
+from kinograd.datasets.formats.base import (
+    JsonRow,
+    RowFormat,
+    format_of_rows,
+    gold,
+    strings,
+    text,
+    whole_file,
+)
+from kinograd.datasets.rows import BadRow, Reason
 from kinograd.types import Example, Kind
 
 _LETTER = re.compile(r"[A-Z]\.?")
@@ -29,43 +36,32 @@ _VIDBRIDGE = {
     "MixVidQA": Kind.MIX_VID,
     "caption": Kind.CAPTION,
 }
-_VIDBRIDGE_TYPES = {kind: name for name, kind in _VIDBRIDGE.items()}
 
 
-def kind_of(answer: str) -> Kind:
-    """A letter is a choice, a number a number, the rest free text."""
+def guess_kind(answer: str) -> Kind:
+    """Return the kind of an answer: a letter is a choice, a number a number, the rest free text."""
     if _LETTER.fullmatch(answer):
         return Kind.MULTIPLE_CHOICE
     return Kind.NUMERICAL if _NUMBER.fullmatch(answer) else Kind.FREE_FORM
 
 
 def _problem(row: JsonRow, kind: Kind | None, medium: str, key: str, name: str) -> Example:
-    answer = source.gold(row)
-    media = (source.whole(medium, row.get(key), key),)
-    question = source.text(row, "problem")
-    options = source.strings(row, "options")
-    return Example("", kind or kind_of(answer), question, answer, media, options, source=name)
-
-
-def _video(example: Example) -> str:
-    medium, path = source.one_file(example)
-    if medium != "video":
-        raise BadRow(Reason.SCHEMA, "the format has no field for an image")
-    return path
-
-
-# ------------------------------------------------------------- Open-R1-Video
+    answer = gold(row)
+    media = (whole_file(medium, row.get(key), key),)
+    question, options = text(row, "problem"), strings(row, "options")
+    return Example("", kind or guess_kind(answer), question, answer, media, options, source=name)
 
 
 def load_open_r1_video(row: JsonRow, stem: str) -> Example:
+    """Return the Example of a row of Open-R1-Video."""
     original = row.get("original_answer")
-    if isinstance(original, str) and source.gold(row) == original[:2].strip():
-        _whole_answer(original)
+    if isinstance(original, str) and gold(row) == original[:2].strip():
+        _two_characters(original)
     return _problem(row, None, "video", "video", "open_r1_video")
 
 
-def _whole_answer(response: str) -> str:
-    """The first two characters, which are all that the project keeps.
+def _two_characters(response: str) -> str:
+    """Return the first two characters of a response, which are all that the project keeps.
 
     Raises:
         BadRow: they are the beginning of more than a letter.
@@ -76,61 +72,34 @@ def _whole_answer(response: str) -> str:
     return answer.strip()
 
 
-def dump_open_r1_video(example: Example, stem: str) -> JsonRow:
-    return {
-        "problem": source.with_options(example),
-        "solution": f"<answer>{example.answer}</answer>",
-        "video": _video(example),
-        "original_question": source.with_options(example),
-        "original_answer": example.answer,
-    }
-
-
 def load_llava_swift(row: JsonRow, stem: str) -> Example:
-    query, response = source.text(row, "query"), source.text(row, "response")
+    """Return the Example of a row of LLaVA-Video-large-swift."""
+    query, response = text(row, "query"), text(row, "response")
     videos = row.get("videos")
     if isinstance(videos, list):
         if len(videos) != 1:
             raise BadRow(Reason.SCHEMA, f"'videos' must name one video, not {len(videos)}")
         videos = videos[0]
-    media = (source.whole("video", videos, "videos"),)
+    media = (whole_file("video", videos, "videos"),)
     original = _PLACEHOLDER.sub("", query)
-    answer = _whole_answer(response)
+    answer = _two_characters(response)
     question = original.split("Please")[0]
     if not question.strip():
         raise BadRow(Reason.SCHEMA, "'query' holds no question before 'Please'")
-    kept = {"open_r1_video": {"original_question": original, "original_answer": response}}
-    kind = kind_of(answer)
-    return Example("", kind, question, answer, media, source="llava_swift", extra=kept)
-
-
-def dump_llava_swift(example: Example, stem: str) -> JsonRow:
-    query = "<video>" + _PLACEHOLDER.sub("", source.with_options(example))
-    return {"query": query, "response": example.answer, "videos": [_video(example)]}
-
-
-# -------------------------------------------------------------- DVD-counting
+    kept = {"llava_swift": {"query": query, "response": response}}
+    return Example(
+        "", guess_kind(answer), question, answer, media, source="llava_swift", extra=kept
+    )
 
 
 def load_dvd_counting(row: JsonRow, stem: str) -> Example:
+    """Return the Example of a row of DVD-counting."""
     return _problem(row, Kind.NUMERICAL, "video", "video_filename", "dvd_counting")
 
 
-def dump_dvd_counting(example: Example, stem: str) -> JsonRow:
-    if example.kind is not Kind.NUMERICAL:
-        raise BadRow(Reason.KIND, f"DVD-counting has numerical answers, not {example.kind}")
-    return {
-        "video_filename": f"./{_video(example)}",
-        "problem": example.question,
-        "solution": f"<answer> {example.answer} </answer>",
-    }
-
-
-# ----------------------------------------------------------------- VidBridge
-
-
 def load_vidbridge(row: JsonRow, stem: str) -> Example:
-    kind = source.text(row, "problem_type")
+    """Return the Example of a row of VersaVid-R1 or VidBridge-R1."""
+    kind = text(row, "problem_type")
     if kind not in _VIDBRIDGE:
         known = ", ".join(_VIDBRIDGE)
         raise BadRow(Reason.KIND, f"unknown problem_type {kind!r:.80}; one of {known}")
@@ -140,34 +109,43 @@ def load_vidbridge(row: JsonRow, stem: str) -> Example:
     return _problem(row, _VIDBRIDGE[kind], medium, medium, "vidbridge")
 
 
-def dump_vidbridge(example: Example, stem: str) -> JsonRow:
-    if example.kind not in _VIDBRIDGE_TYPES:
-        raise BadRow(Reason.KIND, f"VidBridge has no problem_type for {example.kind}")
-    medium, path = source.one_file(example)
-    return {
-        "problem": source.with_options(example),
-        "solution": f"<answer>{example.answer}</answer>",
-        "video": path if medium == "video" else None,
-        "image": path if medium == "image" else None,
-        "problem_type": _VIDBRIDGE_TYPES[example.kind],
-    }
-
+_TAGGED = {"problem", "solution", "options"}
 
 FORMATS = (
-    row_format(
-        RowFormat("open_r1_video", load_open_r1_video, dump_open_r1_video),
-        "Open-R1-Video's JSONL: problem, solution, video",
+    format_of_rows(
+        RowFormat(
+            "vidbridge",
+            load_vidbridge,
+            _TAGGED | {"video", "image", "problem_type"},
+            {"problem", "solution", "problem_type"},
+        ),
+        "VersaVid-R1 / VidBridge-R1 JSONL with its four problem types",
     ),
-    row_format(
-        RowFormat("llava_swift", load_llava_swift, dump_llava_swift),
-        "LLaVA-Video-large-swift's JSONL, reformatted as Open-R1-Video does",
-    ),
-    row_format(
-        RowFormat("dvd_counting", load_dvd_counting, dump_dvd_counting),
+    format_of_rows(
+        RowFormat(
+            "dvd_counting",
+            load_dvd_counting,
+            _TAGGED | {"video_filename"},
+            {"video_filename"},
+        ),
         "Video-R1's DVD-counting JSONL: video_filename, problem, solution",
     ),
-    row_format(
-        RowFormat("vidbridge", load_vidbridge, dump_vidbridge),
-        "VersaVid-R1 / VidBridge-R1 JSONL with its four problem types",
+    format_of_rows(
+        RowFormat(
+            "open_r1_video",
+            load_open_r1_video,
+            _TAGGED | {"video"},
+            {"problem", "solution", "video"},
+        ),
+        "Open-R1-Video's JSONL: problem, solution, video",
+    ),
+    format_of_rows(
+        RowFormat(
+            "llava_swift",
+            load_llava_swift,
+            {"query", "response", "videos"},
+            {"query", "response", "videos"},
+        ),
+        "LLaVA-Video-large-swift's JSONL, reformatted as Open-R1-Video does",
     ),
 )

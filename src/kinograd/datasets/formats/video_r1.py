@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import re
 
-from kinograd.datasets.formats import source
-from kinograd.datasets.formats.source import BadRow, JsonRow, RowFormat, row_format
-from kinograd.datasets.rows import Reason
+from kinograd.datasets.formats.base import (
+    JsonRow,
+    RowFormat,
+    format_of_rows,
+    gold,
+    strings,
+    text,
+    whole_file,
+)
+from kinograd.datasets.rows import BadRow, Reason
 from kinograd.types import Example, Kind
 
 KINDS = {
@@ -21,12 +28,23 @@ KINDS = {
     "free-form": Kind.FREE_FORM,
     "regression": Kind.REGRESSION,
 }
+_COLUMNS = {
+    "problem_id",
+    "problem",
+    "data_type",
+    "problem_type",
+    "options",
+    "solution",
+    "path",
+    "data_source",
+    "process",
+}
 _THINK = re.compile(r"\s*<think>(.*)</think>\s*", re.DOTALL)
-_TYPES = {kind: name for name, kind in KINDS.items()}
 
 
 def load(row: JsonRow, stem: str) -> Example:
-    number, kind = row.get("problem_id"), source.text(row, "problem_type")
+    """Return the Example of a row."""
+    number, kind = row.get("problem_id"), text(row, "problem_type")
     if isinstance(number, bool) or not isinstance(number, int | str) or not str(number).strip():
         raise BadRow(Reason.SCHEMA, f"'problem_id' must be a number or a name, not {number!r:.80}")
     if kind not in KINDS:
@@ -41,44 +59,23 @@ def load(row: JsonRow, stem: str) -> Example:
     return Example(
         id=number if isinstance(number, str) else f"{stem}-{number}",
         kind=KINDS[kind],
-        question=source.text(row, "problem"),
-        answer=source.gold(row),
-        media=(source.whole(row["data_type"], row.get("path"), "path"),),
-        options=source.strings(row, "options"),
+        question=text(row, "problem"),
+        answer=gold(row),
+        media=(whole_file(row["data_type"], row.get("path"), "path"),),
+        options=strings(row, "options"),
         rationale=None if process is None else _inside(process),
         source=row.get("data_source", ""),
     )
 
 
 def _inside(process: str) -> str | None:
-    """What stands in the think tags, to the space: the supervised target is made of it."""
+    """Return the text in the think tags, to the space: the supervised target is made of it."""
     block = _THINK.fullmatch(process)
     inside = block[1] if block else process.strip()
     return inside if inside.strip() else None
 
 
-def dump(example: Example, stem: str) -> JsonRow:
-    if example.kind not in _TYPES:
-        raise BadRow(Reason.KIND, f"Video-R1 has no problem_type for {example.kind}")
-    data_type, path = source.one_file(example)
-    number = example.id.removeprefix(f"{stem}-")
-    own = number.isascii() and number.isdecimal() and f"{stem}-{int(number)}" == example.id
-    row: JsonRow = {
-        "problem_id": int(number) if own else example.id,
-        "problem": example.question,
-        "data_type": data_type,
-        "problem_type": _TYPES[example.kind],
-        "options": list(example.options),
-        "solution": f"<answer>{example.answer}</answer>",
-        "path": f"./{path}",
-        "data_source": example.source,
-    }
-    if example.rationale is not None:
-        row["process"] = f"<think>{example.rationale}</think>"
-    return row
-
-
-FORMAT = row_format(
-    RowFormat("video_r1", load, dump, listed=True),
+FORMAT = format_of_rows(
+    RowFormat("video_r1", load, frozenset(_COLUMNS), {"problem_id", "problem_type"}),
     "Video-R1: 260k, CoT-165k and evaluation, a JSON list",
 )

@@ -15,8 +15,7 @@ from kinograd.curate.events import Event, annotated, divided, shots
 from kinograd.curate.proxy.options import Jigsaw, MixVid, Needles
 from kinograd.curate.proxy.produce import Plan, produce
 from kinograd.curate.proxy.source_video import Film, divide, opener, raw_clips
-from kinograd.curate.selection import Found
-from kinograd.datasets.rows import Reason, Rejected
+from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import (
     Black,
@@ -143,7 +142,7 @@ def test_without_a_fraction_rows_keep_their_split(films: list[Film]) -> None:
 
 
 def test_workers_change_nothing(rows: list[Example], clips: Path) -> None:
-    bad: list[Found] = [Rejected("rows:9", Reason.JSON, "not JSON"), row(whole("gone.mp4"))]
+    bad: list[RowResult] = [Rejected("rows:9", Reason.JSON, "not JSON"), row(whole("gone.mp4"))]
     found = []
     for workers in (1, 2):
         plan = Plan("jigsaw", Jigsaw(), str(clips), workers=workers)

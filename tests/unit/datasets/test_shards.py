@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kinograd.datasets.formats import read_any
-from kinograd.datasets.formats.shards import manifest_of, read_shards, write_shards
-from kinograd.datasets.load import load_examples
+from kinograd.datasets.formats.shards import manifest_of, read, write_shards
+from kinograd.datasets.load import load_examples, read_rows
 from kinograd.types import Cut, DataError, Example, Kind, Media, MediaType, UsageError
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))
@@ -27,9 +26,9 @@ def test_rows_come_back_in_order(tmp_path: Path, kind: str, count: int, shards: 
     sizes = [s["rows"] for s in manifest["shards"]]
     assert sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
-    assert [row for _, row in read_shards(folder)] == rows(count)
+    assert [row for _, row in read(folder)] == rows(count)
     if count:
-        assert list(read_any(folder)) == rows(count)
+        assert list(read_rows(folder)) == rows(count)
         assert load_examples([folder / "manifest.json"]) == (rows(count), [])
 
 
@@ -40,13 +39,13 @@ def test_damage_is_noticed_before_the_first_row(tmp_path: Path) -> None:
     whole = shard.read_bytes()
     shard.write_bytes(whole.replace(b"What", b"When"))
     with pytest.raises(DataError, match="part-00001"):
-        read_shards(folder)
+        read(folder)
     shard.unlink()
     with pytest.raises(DataError, match="missing"):
-        read_shards(folder)
+        read(folder)
     (folder / "manifest.json").write_text('{"shards": [{"file": "../a"}]}')
     with pytest.raises(DataError, match="not a manifest"):
-        read_any(folder)
+        read_rows(folder)
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinograd.datasets.jsonl import (
-    MAX_LINE_BYTES,
     example_from_json,
     example_to_json,
     iter_examples,
     read_examples,
     write_examples,
 )
-from kinograd.datasets.seen_keys import Seen
+from kinograd.datasets.seen_keys import SeenKeys
+from kinograd.datasets.strict_json import MAX_BYTES
 from kinograd.types import Black, Cut, DataError, Example, Kind, Media, MediaType, Span
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))
@@ -115,13 +115,13 @@ def test_row_outside_the_contract_names_place_and_reason(tmp_path, bad, reason) 
         (b'{"id": \n', "not JSON"),
         (json.dumps(row(extra={"x": 1})).replace("1}", "NaN}").encode() + b"\n", "NaN is not JSON"),
         (json.dumps(row(extra={"x": 1})).replace("1}", "1e999}").encode() + b"\n", "too large"),
-        (json.dumps(row()).encode()[:-1] + b', "id": "b"}\n', "key 'id' stands twice"),
+        (json.dumps(row()).encode()[:-1] + b', "id": "b"}\n', "key 'id' occurs twice"),
         (json.dumps(row(answer="\ud800")).encode() + b"\n", "surrogate"),
         (json.dumps(row()).encode() + b"\r\n", "CRLF"),
         (b"\n", "empty"),
         (json.dumps(row(answer="caf\xe9"), ensure_ascii=False).encode("latin-1"), "not UTF-8"),
         (b'{"extra":' + b"[" * 100_000 + b"\n", "not readable JSON"),
-        (b" " * (MAX_LINE_BYTES + 1), "longer than 16 MiB"),
+        (b" " * (MAX_BYTES + 1), "longer than 16 MiB"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -188,7 +188,7 @@ def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
 
 
 def test_a_full_folder_of_temporary_files_is_an_error_with_a_remedy() -> None:
-    seen = Seen()
+    seen = SeenKeys()
     seen._table.execute("pragma max_page_count = 2")  # full at once, as a small disk is later
     with pytest.raises(DataError, match="make room there"):
-        print([seen.first(str(number), "here") for number in range(1000)])
+        print([seen.setdefault(str(number), "here") for number in range(1000)])
