@@ -48,7 +48,7 @@ from kinograd.models.prompt import Prompt
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.synthetic.tiny_model import make_tiny
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.types import ORDERED, Example, Kind, MediaType
 
@@ -110,13 +110,13 @@ class Point:
         self.advantages = torch.from_numpy(rng.standard_normal(self.g)).float()
         self.reference: PrefixLM = frozen_copy(self.model.lm)
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[TrainItem]:
         weight = np.full(self.c, 1 / (self.g * self.c), np.float32)
         return [
-            Task(
+            TrainItem(
                 self.prompt,
                 tuple(
-                    Completion(row.numpy(), weight, np.full(self.c, float(a), np.float32))
+                    TrainCompletion(row.numpy(), weight, np.full(self.c, float(a), np.float32))
                     for row, a in zip(self.completions, self.advantages, strict=True)
                 ),
             )
@@ -166,10 +166,10 @@ def shared_loss(point: Point, learner: Learner) -> float:
     """Gradients of the policy+reference step with the shared prefix."""
     tasks = point.tasks()
     (rows,) = learner.score(tasks, point.reference)
-    referred = Task(
+    referred = TrainItem(
         point.prompt,
         tuple(
-            Completion(c.token_ids, c.weight, c.advantage, ref=r)
+            TrainCompletion(c.token_ids, c.weight, c.advantage, ref=r)
             for c, r in zip(tasks[0].completions, rows, strict=True)
         ),
     )

@@ -51,7 +51,7 @@ from kinograd.models.prefix import PrefixLM
 from kinograd.models.prompt import Prompt
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.reference import Reference
 from kinograd.types import ORDERED, Example, Kind, MediaType
@@ -86,7 +86,7 @@ class Bench:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
         self.lm.forget_features()
 
-    def task(self, v: int, g: int) -> Task:
+    def task(self, v: int, g: int) -> TrainItem:
         """A prompt with V video tokens and g completions, all at random."""
         rng, family = np.random.default_rng(0), self.lm.family
         grid = (v // self.shape.tokens_per_frame, *self.shape.frame)
@@ -99,23 +99,23 @@ class Bench:
         prompt = Prompt(ids, positions, ids == family.video_token, (patches,))
         weight = np.full(self.c, 1 / (g * self.c), np.float32)
         completions = tuple(
-            Completion(
+            TrainCompletion(
                 rng.integers(0, self.shape.first_vision_token, self.c),
                 weight,
                 np.full(self.c, rng.standard_normal(), np.float32),
             )
             for _ in range(g)
         )
-        return Task(prompt, completions)
+        return TrainItem(prompt, completions)
 
-    def shared(self, task: Task) -> float:
+    def shared(self, task: TrainItem) -> float:
         """Gradients by the shared prefix; the loss."""
         (rows,) = self.reference.score(self.learner, [task])
         completions = tuple(
-            Completion(c.token_ids, c.weight, c.advantage, ref=r)
+            TrainCompletion(c.token_ids, c.weight, c.advantage, ref=r)
             for c, r in zip(task.completions, rows, strict=True)
         )
-        referred = Task(task.prompt, completions)
+        referred = TrainItem(task.prompt, completions)
         loss = self.learner.accumulate(
             [referred], lambda batch: policy_loss(batch, ALGO, on_policy=True)
         )
@@ -129,7 +129,7 @@ class Bench:
         with adapter_off(self.lm.model):
             yield self.lm
 
-    def rows(self, task: Task, at_once: int) -> float:
+    def rows(self, task: TrainItem, at_once: int) -> float:
         """Gradients by replicated rows, ``at_once`` to a micro-batch; the loss."""
         parts = [
             task.completions[i : i + at_once] for i in range(0, len(task.completions), at_once)
@@ -151,7 +151,7 @@ class Bench:
         return float(total)
 
     def _logprobs(
-        self, lm: PrefixLM, prompt: Prompt, completions: tuple[Completion, ...]
+        self, lm: PrefixLM, prompt: Prompt, completions: tuple[TrainCompletion, ...]
     ) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies of the completions' tokens, row after row."""
         ids = torch.from_numpy(np.stack([c.token_ids for c in completions]))
@@ -209,7 +209,7 @@ def longest_clips(bench: Bench, v: int, limit: int) -> dict[str, int]:
     """Video tokens that fit, by way. The size of a micro-batch decides, not that of the group,
     so that one is enough; the optimizer's state and all gradients are held."""
     unit, rows = bench.shape.tokens_per_frame, bench.learner.config.micro_tokens // bench.c
-    works: dict[str, tuple[int, Callable[[Task], float]]] = {
+    works: dict[str, tuple[int, Callable[[TrainItem], float]]] = {
         "rows_1": (1, lambda task: bench.rows(task, 1)),
         "rows_all": (bench.g, lambda task: bench.rows(task, bench.g)),
         "shared": (min(bench.g, max(1, rows)), bench.shared),

@@ -15,12 +15,12 @@ from kinograd.models.load import VideoLM, load
 from kinograd.models.media import Patches
 from kinograd.models.prompt import Prompt
 from kinograd.train import parallel
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.types import MediaType
 
 
-def make_tasks(model: VideoLM) -> list[Task]:
+def make_tasks(model: VideoLM) -> list[TrainItem]:
     """Five prompts about clips of their own, with one to five responses."""
     rng, family = np.random.default_rng(0), model.family
     tasks = []
@@ -36,14 +36,14 @@ def make_tasks(model: VideoLM) -> list[Task]:
         prompt = Prompt(ids, family.positions(ids, media), is_media, media)
         lengths = rng.integers(1, 8, i + 1)
         completions = tuple(
-            Completion(
+            TrainCompletion(
                 rng.integers(300, 400, n),
                 np.full(n, 0.05, np.float32),
                 advantage=np.full(n, 0.5 - j, np.float32),
             )
             for j, n in enumerate(lengths)
         )
-        tasks.append(Task(prompt, completions))
+        tasks.append(TrainItem(prompt, completions))
     return tasks
 
 

@@ -21,7 +21,7 @@ from kinograd.models.prompt import Prompt, encode_response
 from kinograd.models.reader import Reader
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner, Loss
 from kinograd.types import ORDERED, Example, Group, View, ViewKind
 from kinograd.video.clip_store import ClipStore
@@ -47,7 +47,7 @@ def read(model: VideoLM, recipe: Recipe) -> Iterator[Read]:
         yield Reader(model, store, config.prompt, seed=0).read
 
 
-def gradients(model: VideoLM, tasks: list[Task], loss: Loss, budget: int):
+def gradients(model: VideoLM, tasks: list[TrainItem], loss: Loss, budget: int):
     learner = Learner(model, OptimConfig(micro_tokens=budget), total_steps=1)
     model.lm.zero_grad()
     sums = learner.accumulate(tasks, loss)
@@ -60,27 +60,29 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return float((gap / sum((x**2).sum() for x in b.values())).sqrt())
 
 
-def supervised(model: VideoLM, examples: list[Example], read: Read) -> list[Task]:
+def supervised(model: VideoLM, examples: list[Example], read: Read) -> list[TrainItem]:
     responses = [encode_response(e, model.tokenizer) for e in examples]
     weights = token_weights([len(r) for r in responses], "token_mean")
     return [
-        Task(read(e), (Completion(r, w),))
+        TrainItem(read(e), (TrainCompletion(r, w),))
         for e, r, w in zip(examples, responses, weights, strict=True)
     ]
 
 
-def reinforced(groups: list[Group], prompts: list[Prompt]) -> list[Task]:
+def reinforced(groups: list[Group], prompts: list[Prompt]) -> list[TrainItem]:
     lengths = [len(r.token_ids) for g in groups for r in g.rollouts]
     weights = iter(token_weights(lengths, "sequence_mean"))
     rng = np.random.default_rng(0)
 
-    def completion(ids: np.ndarray, old: np.ndarray) -> Completion:
+    def completion(ids: np.ndarray, old: np.ndarray) -> TrainCompletion:
         advantage = np.full(len(ids), rng.standard_normal(), np.float32)
         drift = 0.2 * rng.standard_normal(len(ids)).astype(np.float32)
-        return Completion(ids, next(weights), advantage=advantage, old=old + drift, ref=old - drift)
+        return TrainCompletion(
+            ids, next(weights), advantage=advantage, old=old + drift, ref=old - drift
+        )
 
     return [
-        Task(prompt, tuple(completion(r.token_ids, r.logprobs) for r in group.rollouts))
+        TrainItem(prompt, tuple(completion(r.token_ids, r.logprobs) for r in group.rollouts))
         for group, prompt in zip(groups, prompts, strict=True)
     ]
 
@@ -93,7 +95,7 @@ def sampled(
     return engine.generate(requests, SamplingConfig(max_new_tokens=9), key=(5,))
 
 
-def check(model: VideoLM, tasks: list[Task], loss: Loss) -> None:
+def check(model: VideoLM, tasks: list[TrainItem], loss: Loss) -> None:
     sums, expected = gradients(model, tasks, loss, 10**9)
     for budget, order in ((1, 1), (150, 1), (150, -1), (10**9, -1)):
         other, found = gradients(model, tasks[::order], loss, budget)
@@ -137,7 +139,7 @@ def test_more_rollouts_of_a_group_leave_the_first_as_they_were(model, examples, 
 def test_pixels_reach_every_log_probability(model, examples, read) -> None:
     """Another clip under the same question: the same tokens get other chances."""
     (task,) = supervised(model, examples[:1], read)
-    blank = Task(read(examples[0], View(ViewKind.BLANK)), task.completions)
+    blank = TrainItem(read(examples[0], View(ViewKind.BLANK)), task.completions)
     learner = Learner(model, OptimConfig(), total_steps=1)
     (shown,), (hidden,) = learner.score([task, blank])
     assert np.abs(shown - hidden).min() > 1e-6

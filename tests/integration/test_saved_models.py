@@ -18,7 +18,7 @@ from kinograd.models.load import load
 from kinograd.models.prompt import Prompt, encode_response
 from kinograd.models.reader import Reader
 from kinograd.train import checkpoint
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
@@ -90,9 +90,9 @@ def test_plain_transformers_compute_the_same(
     response = encode_response(example, model.tokenizer)
     with ClipStore(config.video, world, model.geometry.size_factor) as store:
         prompt = Reader(model, store, config.prompt, seed=0).read(example)
-    completion = Completion(response, np.ones(len(response), np.float32))
+    completion = TrainCompletion(response, np.ones(len(response), np.float32))
     learner = Learner(model, OptimConfig(), total_steps=1)
-    ((ours,),) = learner.score([Task(prompt, (completion,))])
+    ((ours,),) = learner.score([TrainItem(prompt, (completion,))])
     np.testing.assert_allclose(ours, plain_logprobs(saved, prompt, response), atol=3e-5)
 
 
@@ -110,13 +110,13 @@ def test_a_saved_adapter_is_the_model_that_was_trained(
     base = load(ModelConfig(path=config.model.path, device="cpu"))
     example = read_examples(world / "held_out.jsonl")[1]
     response = encode_response(example, merged.tokenizer)
-    completion = Completion(response, np.ones(len(response), np.float32))
+    completion = TrainCompletion(response, np.ones(len(response), np.float32))
     with ClipStore(config.video, world, merged.geometry.size_factor) as store:
         prompt = Reader(merged, store, config.prompt, seed=0).read(example)
     scores = [
-        Learner(m, OptimConfig(), total_steps=1).score([Task(prompt, (completion,))])[0][0]
+        Learner(m, OptimConfig(), total_steps=1).score([TrainItem(prompt, (completion,))])[0][0]
         for m in (merged, base)
     ]
-    ((live,),) = learner.score([Task(prompt, (completion,))])
+    ((live,),) = learner.score([TrainItem(prompt, (completion,))])
     np.testing.assert_allclose(live, scores[0], atol=3e-5)
     assert np.abs(scores[0] - scores[1]).max() > 0.01

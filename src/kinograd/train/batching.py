@@ -1,6 +1,9 @@
-"""Tasks into rectangular micro-batches: which prompts run together, and which rows of them.
+"""Rectangular micro-batches of train items: which prompts and which completions run together.
 
-Padding and memory are decided here and nowhere else; the gradients do not depend on it.
+This module alone decides about padding and memory; the gradients do not depend on it.
+
+Shape legend: N prompts, g completions each, C padded length, L tokens of one completion,
+M tokens of a micro-batch without padding.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from kinograd.models.prompt import Prompt
 
 
 @dataclass(frozen=True)
-class Completion:
-    """A response with what the loss needs per token; every array has shape (L,).
+class TrainCompletion:
+    """One response with the loss's inputs per token; every array has shape (L,).
 
     ``weight`` includes the normalisers of the whole batch. ``old`` are behaviour
     log-probabilities, ``ref`` the reference policy's, ``importance`` constant factors of the
@@ -35,60 +38,63 @@ class Completion:
 
     @property
     def kept(self) -> int:
-        """Number of tokens that count."""
+        """Number of tokens in loss and normalisers."""
         return len(self.token_ids) if self.keep is None else int(self.keep.sum())
 
     @property
     def teaches(self) -> bool:
-        """Whether its advantage is not zero throughout."""
+        """True if some token has an advantage other than zero."""
         return self.advantage is not None and bool(self.advantage.any())
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainItem:
     """One prompt and the completions that share it."""
 
     prompt: Prompt
-    completions: tuple[Completion, ...]
+    completions: tuple[TrainCompletion, ...]
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Tasks whose prompts run as one padded batch, by their index in the list of tasks.
+    """Items whose prompts run as one padded batch, by their index in the list of items.
 
-    ``rows[i]`` orders task i's completions by length, longest first, so that
+    ``rows[i]`` orders item i's completions by length, longest first, so that
     micro-batches of rows pad little.
     """
 
-    tasks: tuple[int, ...]
+    items: tuple[int, ...]
     rows: tuple[tuple[int, ...], ...]
 
 
-def make_packs(tasks: Sequence[Task], micro_tokens: int) -> list[Pack]:
-    """Group tasks of similar prompt length while their padded prompts, and a completion
-    of each, stay within ``micro_tokens``."""
+def make_packs(items: Sequence[TrainItem], micro_tokens: int) -> list[Pack]:
+    """Group items of similar prompt length; returns packs.
 
-    def width(task: Task) -> int:
-        return max(len(task.prompt.input_ids), *(len(c.token_ids) for c in task.completions))
+    A pack grows while its padded prompts, and one completion of each, stay within
+    ``micro_tokens``.
+    """
+
+    def width(item: TrainItem) -> int:
+        return max(len(item.prompt.input_ids), *(len(c.token_ids) for c in item.completions))
 
     order = sorted(
-        range(len(tasks)),
-        key=lambda i: (len(tasks[i].prompt.input_ids), len(tasks[i].completions)),
+        range(len(items)),
+        key=lambda i: (len(items[i].prompt.input_ids), len(items[i].completions)),
     )
     batches: list[list[int]] = []
     widest = 0
     for i in order:
-        widest = max(widest, width(tasks[i]))
+        widest = max(widest, width(items[i]))
         if batches and (len(batches[-1]) + 1) * widest <= micro_tokens:
             batches[-1].append(i)
         else:
             batches.append([i])
-            widest = width(tasks[i])
-    return [Pack(tuple(b), tuple(_by_length(tasks[i]) for i in b)) for b in batches]
+            widest = width(items[i])
+    return [Pack(tuple(b), tuple(_by_length(items[i]) for i in b)) for b in batches]
 
 
-def _by_length(task: Task) -> tuple[int, ...]:
-    lengths = [len(c.token_ids) for c in task.completions]
+def _by_length(item: TrainItem) -> tuple[int, ...]:
+    lengths = [len(c.token_ids) for c in item.completions]
     return tuple(sorted(range(len(lengths)), key=lambda i: -lengths[i]))
 
 
@@ -97,7 +103,7 @@ class MicroBatch:
     """Rows of a pack: ids and validity (N, g, C), and the loss's inputs as flat (M,).
 
     ``row`` numbers the completion of each token, fillers not counted. ``where`` names each
-    row's (task, completion), None for a filler, in (N, g) order.
+    row's (item, completion), None for a filler, in (N, g) order.
     """
 
     token_ids: Tensor
@@ -111,7 +117,7 @@ class MicroBatch:
     where: tuple[tuple[int, int] | None, ...]
 
     def batch(self, logprobs: Tensor, entropy: Tensor, tokens: slice) -> TokenBatch:
-        """What the loss takes in, for some of the tokens."""
+        """Collect the loss's inputs for ``tokens``, a slice of the M."""
 
         def some(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[tokens]
@@ -129,34 +135,34 @@ class MicroBatch:
 
 
 def micro_batches(
-    tasks: Sequence[Task], pack: Pack, micro_tokens: int, device: torch.device
+    items: Sequence[TrainItem], pack: Pack, micro_tokens: int, device: torch.device
 ) -> Iterator[MicroBatch]:
     """Split a pack's completions so that N x g x C stays within ``micro_tokens``."""
-    n, start = len(pack.tasks), 0
+    n, start = len(pack.items), 0
     width = max(len(rows) for rows in pack.rows)
     while start < width:
         longest = max(
-            len(tasks[t].completions[rows[start]].token_ids)
-            for t, rows in zip(pack.tasks, pack.rows, strict=True)
+            len(items[t].completions[rows[start]].token_ids)
+            for t, rows in zip(pack.items, pack.rows, strict=True)
             if start < len(rows)
         )
         g = min(width - start, max(1, micro_tokens // (n * longest)))
         where = tuple(
             (t, rows[j]) if j < len(rows) else None
-            for t, rows in zip(pack.tasks, pack.rows, strict=True)
+            for t, rows in zip(pack.items, pack.rows, strict=True)
             for j in range(start, start + g)
         )
-        yield _collate(tasks, where, (n, g, longest), device)
+        yield _collate(items, where, (n, g, longest), device)
         start += g
 
 
-def _collate(tasks, where, shape: tuple[int, int, int], device: torch.device) -> MicroBatch:
+def _collate(items, where, shape: tuple[int, int, int], device: torch.device) -> MicroBatch:
     ids = np.zeros((len(where), shape[2]), np.int64)
     valid = np.zeros((len(where), shape[2]), bool)
     chosen = []
     for row, place in enumerate(where):
         if place is not None:
-            completion = tasks[place[0]].completions[place[1]]
+            completion = items[place[0]].completions[place[1]]
             ids[row, : len(completion.token_ids)] = completion.token_ids
             valid[row, : len(completion.token_ids)] = True
             chosen.append(completion)

@@ -16,7 +16,7 @@ from kinograd.algo.presets import Advantages
 from kinograd.config.schema import RlRecipe
 from kinograd.keys import generator
 from kinograd.models.prompt import Prompt
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.types import Group
 
@@ -35,7 +35,7 @@ def make_task(
     prompt: Prompt,
     advantages: np.ndarray,
     tokens: Sequence[np.ndarray] | None = None,
-) -> Task:
+) -> TrainItem:
     """One prompt with the rollouts that have an advantage.
 
     Weights are still zero: they depend on how the batch is split (``weighted``).
@@ -45,7 +45,7 @@ def make_task(
         tokens: advantages per token, (L,) per rollout, where they differ.
     """
     completions = tuple(
-        Completion(
+        TrainCompletion(
             r.token_ids,
             np.zeros(len(r.token_ids), np.float32),
             advantage=np.full(len(r.token_ids), value, np.float32)
@@ -56,13 +56,15 @@ def make_task(
         for i, (r, value) in enumerate(zip(group.rollouts, advantages, strict=True))
         if np.isfinite(value)
     )
-    return Task(prompt, completions)
+    return TrainItem(prompt, completions)
 
 
-def make_tasks(samples: Sequence[Sample], result: Advantages) -> tuple[list[Task], list[Sample]]:
+def make_tasks(
+    samples: Sequence[Sample], result: Advantages
+) -> tuple[list[TrainItem], list[Sample]]:
     """One task per group that has advantages, then one per twin that has; their samples."""
     nothing = [None] * len(samples)
-    found: list[tuple[Task, Sample]] = []
+    found: list[tuple[TrainItem, Sample]] = []
     for sample, values, tokens in zip(
         samples, result.groups, result.tokens or nothing, strict=True
     ):
@@ -75,7 +77,9 @@ def make_tasks(samples: Sequence[Sample], result: Advantages) -> tuple[list[Task
     return [task for task, _ in found], [sample for _, sample in found]
 
 
-def weighted(tasks: Sequence[Task], recipe: RlRecipe, reduce: Reduce = alone) -> list[Task]:
+def weighted(
+    tasks: Sequence[TrainItem], recipe: RlRecipe, reduce: Reduce = alone
+) -> list[TrainItem]:
     """Set every token's weight from the whole minibatch; drop tasks that cannot teach.
 
     A task whose advantages are all zero has no gradient without KL, but its tokens count
@@ -93,7 +97,7 @@ def weighted(tasks: Sequence[Task], recipe: RlRecipe, reduce: Reduce = alone) ->
     values = token_weights(kept, algo.aggregate, recipe.sampling.max_new_tokens, over)
     weights = iter([_spread(w, c) for w, c in zip(values, completions, strict=True)])
     out = [
-        Task(t.prompt, tuple(replace(c, weight=next(weights)) for c in t.completions))
+        TrainItem(t.prompt, tuple(replace(c, weight=next(weights)) for c in t.completions))
         for t in tasks
     ]
     if algo.kl.beta and algo.kl.place == "loss":
@@ -101,7 +105,7 @@ def weighted(tasks: Sequence[Task], recipe: RlRecipe, reduce: Reduce = alone) ->
     return [t for t in out if any(c.teaches for c in t.completions)]
 
 
-def _spread(weights: np.ndarray, completion: Completion) -> np.ndarray:
+def _spread(weights: np.ndarray, completion: TrainCompletion) -> np.ndarray:
     """Weights of kept tokens at their places among all, float32 (L,)."""
     if completion.keep is None:
         return weights
@@ -111,7 +115,7 @@ def _spread(weights: np.ndarray, completion: Completion) -> np.ndarray:
 
 
 def update(
-    learner: Learner, tasks: Sequence[Task], recipe: RlRecipe, step: int
+    learner: Learner, tasks: Sequence[TrainItem], recipe: RlRecipe, step: int
 ) -> dict[str, float]:
     """The optimizer steps of one batch of rollouts.
 

@@ -1,4 +1,4 @@
-"""The learner: gradients of a batch of tasks, the update, and log-probabilities.
+"""The learner: gradients of a batch of train items, the update, and log-probabilities.
 
 SFT and RL differ only in the loss over completion tokens that they pass in. Prompts and
 clips run once per update however many completions share them (see models/prefix).
@@ -19,7 +19,7 @@ from kinograd.config.schema import OptimConfig
 from kinograd.models.load import VideoLM
 from kinograd.models.prefix import Prefix, PrefixLM, backward_prefix
 from kinograd.train import parallel
-from kinograd.train.batching import MicroBatch, Task, make_packs, micro_batches
+from kinograd.train.batching import MicroBatch, TrainItem, make_packs, micro_batches
 from kinograd.train.optim import learning_rate, make_optimizer
 from kinograd.types import KinogradError
 
@@ -27,11 +27,11 @@ Loss = Callable[[TokenBatch], tuple[Tensor, dict[str, Tensor]]]
 
 
 class Diverged(KinogradError):
-    """The gradient is not finite. The weights are as they were before this update."""
+    """The gradient is not finite; the weights are those before the update."""
 
 
 class Learner:
-    """Owns the optimizer of one model.
+    """Trains one model, whose optimizer it owns.
 
     Args:
         temperature: sampling temperature that policy log-probabilities refer to.
@@ -57,9 +57,9 @@ class Learner:
         self.updates = 0
 
     def accumulate(
-        self, tasks: Sequence[Task], loss: Loss, *, token_local: bool = True
+        self, items: Sequence[TrainItem], loss: Loss, *, token_local: bool = True
     ) -> dict[str, float]:
-        """Add the gradients of all tasks to the weights' ``.grad``.
+        """Add the gradients of all items to the weights' ``.grad``.
 
         Memory is that of one pack's prompts and one micro-batch of their completions. Ranks
         with less work than others repeat some of it with weight zero, so that all make the
@@ -74,14 +74,14 @@ class Learner:
         """
         lm, budget = self.model.lm, self.config.micro_tokens
         sums: dict[str, float] = defaultdict(float)
-        packs = make_packs(tasks, budget)
+        packs = make_packs(items, budget)
         n_packs = parallel.most(len(packs))
         for i in range(n_packs):
             pack = packs[min(i, len(packs) - 1)]
-            micros = list(micro_batches(tasks, pack, budget, lm.device))
+            micros = list(micro_batches(items, pack, budget, lm.device))
             n_micros = parallel.most(len(micros))
             parallel.exchange_at(lm, False)
-            prefix = lm.prefix([tasks[t].prompt for t in pack.tasks])
+            prefix = lm.prefix([items[t].prompt for t in pack.items])
             leaves = prefix.leaves()
             last = i + 1 == n_packs
             for j in range(n_micros):
@@ -100,7 +100,7 @@ class Learner:
     def _loss(
         self, leaves: Prefix, micro: MicroBatch, loss: Loss, token_local: bool, sums: dict
     ) -> Tensor:
-        """The loss of one micro-batch, its parts added to ``sums``."""
+        """Return the loss of one micro-batch and add its parts to ``sums``."""
 
         def share(logprobs: Tensor, entropy: Tensor, tokens: slice) -> Tensor:
             value, parts = loss(micro.batch(logprobs, entropy, tokens))
@@ -114,40 +114,46 @@ class Learner:
             return lm.loss(leaves, micro.token_ids, micro.valid, share, **options)
         return share(*lm.logprobs(leaves, micro.token_ids, micro.valid, **options), slice(None))
 
-    def score(self, tasks: Sequence[Task], lm: PrefixLM | None = None) -> list[list[np.ndarray]]:
-        """Log-probabilities of every completion, float32 (L,), under this or another policy."""
-        return self.statistics(tasks, lm)[0]
+    def score(
+        self, items: Sequence[TrainItem], lm: PrefixLM | None = None
+    ) -> list[list[np.ndarray]]:
+        """Compute log-probabilities of every completion, float32 (L,), by item.
+
+        Args:
+            lm: the policy; None for the model that is trained.
+        """
+        return self.statistics(items, lm)[0]
 
     @torch.no_grad()
     def statistics(
-        self, tasks: Sequence[Task], lm: PrefixLM | None = None
+        self, items: Sequence[TrainItem], lm: PrefixLM | None = None
     ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
-        """Log-probabilities and entropies of every completion, float32 (L,) each.
+        """Compute log-probabilities and entropies of every completion, float32 (L,) each.
 
-        Without dropout, as the sampler computes them.
+        Dropout is off, as it is for the sampler.
         """
         lm = lm or self.model.lm
         training = lm.training
         lm.eval()
         try:
-            return self._statistics(tasks, lm)
+            return self._statistics(items, lm)
         finally:
             lm.train(training)
 
     def _statistics(
-        self, tasks: Sequence[Task], lm: PrefixLM
+        self, items: Sequence[TrainItem], lm: PrefixLM
     ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
-        empty = [[np.empty(0, np.float32)] * len(t.completions) for t in tasks]
+        empty = [[np.empty(0, np.float32)] * len(t.completions) for t in items]
         out = empty, [list(row) for row in empty]
-        for pack in make_packs(tasks, self.config.micro_tokens):
-            prefix = lm.prefix([tasks[i].prompt for i in pack.tasks])
-            for micro in micro_batches(tasks, pack, self.config.micro_tokens, lm.device):
+        for pack in make_packs(items, self.config.micro_tokens):
+            prefix = lm.prefix([items[i].prompt for i in pack.items])
+            for micro in micro_batches(items, pack, self.config.micro_tokens, lm.device):
                 flats = [x.float().cpu().numpy() for x in self._logprobs(lm, prefix, micro)]
                 start = 0
-                for task, i in filter(None, micro.where):
-                    length = len(tasks[task].completions[i].token_ids)
+                for item, i in filter(None, micro.where):
+                    length = len(items[item].completions[i].token_ids)
                     for rows, flat in zip(out, flats, strict=True):
-                        rows[task][i] = flat[start : start + length]
+                        rows[item][i] = flat[start : start + length]
                     start += length
         return out
 
@@ -157,10 +163,13 @@ class Learner:
         )
 
     def step(self) -> dict[str, float]:
-        """Clip, update, clear. Returns the gradient norm before clipping and the rate.
+        """Clip and apply the gradient, and clear it.
+
+        Returns:
+            ``grad_norm`` before clipping, and ``lr``.
 
         Raises:
-            Diverged: if the gradient holds NaN or infinity; nothing has been changed.
+            Diverged: the gradient holds NaN or infinity; no weight has changed.
         """
         trainable = [p for p in self.model.lm.parameters() if p.requires_grad]
         norm = torch.nn.utils.clip_grad_norm_(trainable, self.config.max_grad_norm)
@@ -181,7 +190,7 @@ class Learner:
     # ------------------------------------------------------------- checkpoints
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Weights that training changes, and the optimizer's moments, by parameter name."""
+        """Return the trained weights and the optimizer's moments, by parameter name."""
         names: dict[Tensor, str] = {
             p: n for n, p in self.model.lm.named_parameters() if p.requires_grad
         }
@@ -194,7 +203,11 @@ class Learner:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], updates: int) -> None:
-        """Put back what ``tensors`` returned."""
+        """Load weights and moments that ``tensors`` returned.
+
+        Raises:
+            KinogradError: the checkpoint trains other weights.
+        """
         named = {n: p for n, p in self.model.lm.named_parameters() if p.requires_grad}
         if set(named) != set(tensors["weights"]):
             raise KinogradError("the checkpoint trains other weights than this recipe")

@@ -13,7 +13,7 @@ from kinograd.algo.key_tokens import key_tokens
 from kinograd.algo.views import scored_views
 from kinograd.config.algo import VideoKtr
 from kinograd.config.schema import RlRecipe
-from kinograd.train.batching import Task
+from kinograd.train.batching import TrainItem
 from kinograd.train.groups import Sample, make_task
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session
@@ -23,7 +23,7 @@ from kinograd.types import KinogradError
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
-def check_rollouts(learner: Learner, tasks: Sequence[Task], dtype: str) -> float:
+def check_rollouts(learner: Learner, tasks: Sequence[TrainItem], dtype: str) -> float:
     """Compare the sampler's log-probs with the learner's, before anything is trained.
 
     Raises:
@@ -73,7 +73,9 @@ def reward_penalties(
     ]
 
 
-def with_reference(tasks: Sequence[Task], session: Session, recipe: RlRecipe) -> list[Task]:
+def with_reference(
+    tasks: Sequence[TrainItem], session: Session, recipe: RlRecipe
+) -> list[TrainItem]:
     """Add the reference policy's log-probs where the loss has a KL term."""
     if not recipe.algo.kl.beta or recipe.algo.kl.place != "loss":
         return [*tasks]
@@ -82,8 +84,8 @@ def with_reference(tasks: Sequence[Task], session: Session, recipe: RlRecipe) ->
 
 
 def with_old(
-    tasks: Sequence[Task], session: Session, recipe: RlRecipe
-) -> tuple[list[Task], dict[str, float]]:
+    tasks: Sequence[TrainItem], session: Session, recipe: RlRecipe
+) -> tuple[list[TrainItem], dict[str, float]]:
     """Replace the sampler's log-probs by the learner's own, if the recipe wants that.
 
     With ``algo.correction``, tokens also get importance weights for the difference.
@@ -114,12 +116,12 @@ def with_old(
 
 
 def with_key_tokens(
-    tasks: Sequence[Task],
+    tasks: Sequence[TrainItem],
     samples: Sequence[Sample],
     session: Session,
     recipe: RlRecipe,
     step: int,
-) -> tuple[list[Task], dict[str, float]]:
+) -> tuple[list[TrainItem], dict[str, float]]:
     """Keep only the tokens that Video-KTR learns from; other algorithms keep all.
 
     Args:
@@ -137,7 +139,7 @@ def with_key_tokens(
         wanted = [j for j, v in enumerate(views) if name in v]
         hidden = learner.score(
             [
-                Task(
+                TrainItem(
                     reader.read(samples[live[j]].group.example, views[j][name], step),
                     tasks[live[j]].completions,
                 )
@@ -155,13 +157,15 @@ def with_key_tokens(
     return out, {"key_tokens/share": kept / total} if total else {}
 
 
-def _filled(tasks: Sequence[Task], **values: Sequence[Sequence[np.ndarray]]) -> list[Task]:
+def _filled(
+    tasks: Sequence[TrainItem], **values: Sequence[Sequence[np.ndarray]]
+) -> list[TrainItem]:
     """The tasks with fields of their completions set, each by task and completion."""
     named: list[Mapping[str, Sequence[np.ndarray]]] = [
         {name: rows[i] for name, rows in values.items()} for i in range(len(tasks))
     ]
     return [
-        Task(
+        TrainItem(
             task.prompt,
             tuple(
                 replace(c, **{name: rows[j] for name, rows in fields.items()})

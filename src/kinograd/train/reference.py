@@ -15,7 +15,7 @@ from kinograd.config.schema import RlRecipe
 from kinograd.models.adapters import adapter_off
 from kinograd.models.load import VideoLM, frozen_copy
 from kinograd.models.prefix import PrefixLM
-from kinograd.train.batching import Task
+from kinograd.train.batching import TrainItem
 from kinograd.train.learner import Learner
 from kinograd.types import UsageError
 
@@ -38,7 +38,7 @@ class Reference:
     every: int = 1
     offload: bool = False
 
-    def score(self, learner: Learner, tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+    def score(self, learner: Learner, tasks: Sequence[TrainItem]) -> list[list[np.ndarray]]:
         """Log-probabilities of every completion, float32 (L,)."""
         if self.copy is None:
             with adapter_off(self.policy.model):

@@ -19,7 +19,7 @@ from kinograd.config.schema import SftRecipe
 from kinograd.datasets.sampler import batch_indices
 from kinograd.models.prompt import encode_response
 from kinograd.progress import progress
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session, open_session
 
@@ -54,7 +54,7 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
             responses = [encode_response(example, tokenizer) for example, _ in pairs]
             weights = token_weights([len(r) for r in responses], recipe.sft.aggregate)
             tasks = [
-                Task(prompt, (Completion(response, weight),))
+                TrainItem(prompt, (TrainCompletion(response, weight),))
                 for (_, prompt), response, weight in zip(pairs, responses, weights, strict=True)
             ]
             sums = session.learner.accumulate(tasks, cross_entropy)

@@ -56,7 +56,7 @@ def test_greedy_answers_of_a_trained_model_are_vllms(
     from kinograd.models.reader import Reader
     from kinograd.rollout.engine import Request
     from kinograd.rollout.in_process import InProcessEngine
-    from kinograd.train.batching import Completion, Task
+    from kinograd.train.batching import TrainCompletion, TrainItem
     from kinograd.train.learner import Learner
     from kinograd.train.sft import train_sft
     from kinograd.types import ORDERED
@@ -110,7 +110,7 @@ def test_greedy_answers_of_a_trained_model_are_vllms(
     theirs = json.loads(done.stdout.splitlines()[-1])
     spoken = [g.rollouts[0].token_ids for g in ours]
     tasks = [
-        Task(prompt, (Completion(ids, np.ones(len(ids), np.float32)),))
+        TrainItem(prompt, (TrainCompletion(ids, np.ones(len(ids), np.float32)),))
         for prompt, ids in zip(prompts, spoken, strict=True)
     ]
     # Over the whole vocabulary, as vLLM's; the engine's leave out placeholders.

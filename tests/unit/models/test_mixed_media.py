@@ -22,7 +22,7 @@ from kinograd.models.media import Prompt
 from kinograd.models.prompt import encode
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
 from kinograd.types import ORDERED, Cut, Example, Kind, Media, MediaType
@@ -51,13 +51,13 @@ def prompt(model: VideoLM, name: str, media) -> Prompt:
     return encode(example, taken, config, model.tokenizer, model.family)
 
 
-def make_tasks(model: VideoLM, batch) -> list[Task]:
+def make_tasks(model: VideoLM, batch) -> list[TrainItem]:
     rng = np.random.default_rng(0)
     return [
-        Task(
+        TrainItem(
             prompt(model, "x" * (i + 1), media),
             tuple(
-                Completion(
+                TrainCompletion(
                     rng.integers(300, 400, n),
                     np.full(n, 1 / n, np.float32),
                     advantage=np.full(n, rng.standard_normal(), np.float32),

@@ -27,7 +27,7 @@ from kinograd.models.prompt import Prompt
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.synthetic.tiny_model import make_tiny
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.types import ORDERED, Example, Kind, MediaType
 
@@ -124,24 +124,24 @@ def make_prompt(model: VideoLM, seed: int, grid=(4, 4, 6), text=9, shared: Patch
     return Prompt(ids, family.positions(ids, [patches]), ids == video, (patches,))
 
 
-def make_tasks(model: VideoLM, shapes, seed=0) -> list[Task]:
+def make_tasks(model: VideoLM, shapes, seed=0) -> list[TrainItem]:
     """shapes: (prompt text length, completion lengths) per task."""
     rng = np.random.default_rng(seed)
     tasks = []
     for i, (text, lengths) in enumerate(shapes):
         completions = tuple(
-            Completion(
+            TrainCompletion(
                 rng.integers(300, 400, n),
                 np.full(n, 1 / (n * len(lengths)), np.float32),
                 advantage=np.full(n, rng.standard_normal(), np.float32),
             )
             for n in lengths
         )
-        tasks.append(Task(make_prompt(model, seed * 100 + i, text=text), completions))
+        tasks.append(TrainItem(make_prompt(model, seed * 100 + i, text=text), completions))
     return tasks
 
 
-def replicated(model: VideoLM, task: Task, dtype=torch.float32) -> list[torch.Tensor]:
+def replicated(model: VideoLM, task: TrainItem, dtype=torch.float32) -> list[torch.Tensor]:
     """log-probs of each completion by one whole plain forward per row."""
     hf = model.lm.model
     out = []
@@ -283,7 +283,7 @@ def test_tower_runs_once_per_clip_whatever_the_group(folder):
     prompt = make_prompt(model, 0)
     again = make_prompt(model, 1, shared=prompt.media[0])
     completions = make_tasks(model, [(9, (4,) * 8)])[0].completions
-    tasks = [Task(prompt, completions), Task(again, completions)]
+    tasks = [TrainItem(prompt, completions), TrainItem(again, completions)]
     Learner(model, OptimConfig(), total_steps=1).accumulate(tasks, reinforce)
     assert model.lm.patches_seen == len(prompt.media[0].pixels)
 
@@ -296,12 +296,12 @@ def test_frozen_tower_runs_once_for_rollout_reference_and_policy(folder):
     engine = InProcessEngine(model, InProcess())
     group = engine.generate([request], SamplingConfig(max_new_tokens=4), key=(0,))[0]
     completions = tuple(
-        Completion(r.token_ids, np.ones(len(r.token_ids)), advantage=np.ones(len(r.token_ids)))
+        TrainCompletion(r.token_ids, np.ones(len(r.token_ids)), advantage=np.ones(len(r.token_ids)))
         for r in group.rollouts
     )
     learner = Learner(model, OptimConfig(), total_steps=1)
-    learner.score([Task(prompt, completions)], reference)
-    learner.accumulate([Task(prompt, completions)], reinforce)
+    learner.score([TrainItem(prompt, completions)], reference)
+    learner.accumulate([TrainItem(prompt, completions)], reinforce)
     assert model.lm.patches_seen + reference.patches_seen == len(prompt.media[0].pixels)
     assert not any("visual" in n for n in gradients(model))
 
@@ -318,8 +318,9 @@ def check_rollout_logprobs(model: VideoLM) -> None:
     groups = InProcessEngine(model, InProcess(max_rows=8)).generate(requests, sampling, key=(1, 2))
     learner = Learner(model, OptimConfig(), total_steps=1, temperature=0.7, ban_vision=True)
     tasks = [
-        Task(
-            r.prompt, tuple(Completion(x.token_ids, np.ones(len(x.token_ids))) for x in g.rollouts)
+        TrainItem(
+            r.prompt,
+            tuple(TrainCompletion(x.token_ids, np.ones(len(x.token_ids))) for x in g.rollouts),
         )
         for r, g in zip(requests, groups, strict=True)
     ]

@@ -28,7 +28,7 @@ from kinograd.models.prompt import encode
 from kinograd.models.replicated import ReplicatedLM
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.rl import train_rl
 from kinograd.train.selfcheck import check_learner
@@ -68,14 +68,14 @@ def requests(model: VideoLM) -> list[Request]:
     return [ask_about(model, "x" * (i + 1), media)[0] for i, media in enumerate(MIXED)]
 
 
-def make_tasks(model: VideoLM) -> list[Task]:
+def make_tasks(model: VideoLM) -> list[TrainItem]:
     rng = np.random.default_rng(0)
     lengths = [(4, 1, 6), (2,), (3, 5), (5, 2)]
     return [
-        Task(
+        TrainItem(
             r.prompt,
             tuple(
-                Completion(
+                TrainCompletion(
                     rng.integers(300, 400, n),
                     np.full(n, 1 / n, np.float32),
                     advantage=np.full(n, rng.standard_normal(), np.float32),
@@ -177,8 +177,9 @@ def test_rollout_logprobs_are_the_learners_whatever_runs_beside(folder):
     groups = InProcessEngine(model, InProcess()).generate(asked, sampling, key=(1,))
     alone = InProcessEngine(model, InProcess(max_rows=1)).generate(asked[::-1], sampling, key=(1,))
     tasks = [
-        Task(
-            r.prompt, tuple(Completion(x.token_ids, np.ones(len(x.token_ids))) for x in g.rollouts)
+        TrainItem(
+            r.prompt,
+            tuple(TrainCompletion(x.token_ids, np.ones(len(x.token_ids))) for x in g.rollouts),
         )
         for r, g in zip(asked, groups, strict=True)
     ]

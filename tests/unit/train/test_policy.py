@@ -15,7 +15,7 @@ from kinograd.algo.presets import Advantages
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
-from kinograd.train.batching import Completion, Task
+from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.groups import Sample, make_task, make_tasks, update, weighted
 from kinograd.train.learner import Learner
 from kinograd.types import Group
@@ -60,11 +60,11 @@ def test_dropped_groups_have_no_task_and_trained_twins_have_one() -> None:
     assert [len(c.token_ids) for c in tasks[2].completions] == [2, 2]
 
 
-def task(*advantages: list[float], keep: list[bool] | None = None) -> Task:
-    return Task(
+def task(*advantages: list[float], keep: list[bool] | None = None) -> TrainItem:
+    return TrainItem(
         PROMPT,
         tuple(
-            Completion(
+            TrainCompletion(
                 np.zeros(len(a), np.int64),
                 np.zeros(len(a), np.float32),
                 np.array(a, np.float32),
@@ -80,7 +80,7 @@ def config(recipe: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **algo: recipe("rl", {"algo": algo})
 
 
-def weights(tasks: list[Task]) -> list[list[float]]:
+def weights(tasks: list[TrainItem]) -> list[list[float]]:
     return [c.weight.tolist() for t in tasks for c in t.completions]
 
 
@@ -113,9 +113,9 @@ def test_nothing_to_weigh(config) -> None:
 
 def test_what_teaches() -> None:
     ids, nothing = np.zeros(2, np.int64), np.zeros(2, np.float32)
-    assert not Completion(ids, nothing).teaches
-    assert not Completion(ids, nothing, nothing).teaches
-    assert Completion(ids, nothing, np.array([0.0, 0.1])).teaches
+    assert not TrainCompletion(ids, nothing).teaches
+    assert not TrainCompletion(ids, nothing, nothing).teaches
+    assert TrainCompletion(ids, nothing, np.array([0.0, 0.1])).teaches
 
 
 class Watched(Learner):
@@ -140,16 +140,16 @@ def learner(model: VideoLM) -> Watched:
     return Watched(model, OptimConfig(lr=1e-9), total_steps=10)
 
 
-def named(token: int, *advantages: float) -> Task:
+def named(token: int, *advantages: float) -> TrainItem:
     """A prompt of text; its responses are one token each, which names the task."""
     ids = np.arange(20, 25)
     prompt = Prompt(ids, np.tile(np.arange(5), (3, 1)), np.zeros(5, bool), ())
     one = np.array([token])
     old = np.full(1, -6.0, np.float32)
-    return Task(
+    return TrainItem(
         prompt,
         tuple(
-            Completion(one, np.zeros(1, np.float32), np.array([a], np.float32), old=old)
+            TrainCompletion(one, np.zeros(1, np.float32), np.array([a], np.float32), old=old)
             for a in advantages
         ),
     )
