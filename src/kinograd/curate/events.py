@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinograd.types import DataError, Example, UsageError
-from kinograd.video.index_cache import open_reader
+from kinograd.video.index_cache import open_video
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
@@ -77,7 +77,7 @@ def shots(path: str, config: VideoConfig, media_root: str | Path) -> list[Event]
             "finding the shots of raw clips needs PySceneDetect: pip install 'kinograd[proxy]'; "
             f"its OpenCV needs, on Debian, apt-get install libgl1 libglib2.0-0 ({error})"
         ) from None
-    with open_reader(path, config, media_root) as reader:
+    with open_video(path, config, media_root) as reader:
         index = reader.index
         shown = index.shown()
         detector = AdaptiveDetector(min_scene_len=max(1, round(_LEAST_SHOT_S * index.rate)))

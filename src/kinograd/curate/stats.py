@@ -198,14 +198,14 @@ class Measurer:
     def _video(self, medium: Media) -> tuple[float, int, int]:
         from kinograd.video.canvas import Canvas
         from kinograd.video.cut import validate_cut
-        from kinograd.video.index_cache import open_reader
+        from kinograd.video.index_cache import open_video
         from kinograd.video.sample import frame_size, smart_nframes
         from kinograd.video.scale import Scaler
 
         spec, config = self._spec, self._config
         with ExitStack() as stack:
             readers = {
-                path: stack.enter_context(open_reader(path, config, self._root))
+                path: stack.enter_context(open_video(path, config, self._root))
                 for path in medium.cut.paths
             }
             indexes = {path: reader.index for path, reader in readers.items()}

@@ -93,7 +93,7 @@ class Checker:
                 else:
                     self._look(medium)
         except ClipError as error:
-            return _reason_of(error), str(error)
+            return Reason.of_clip(error.reason), str(error)
         return None, ""
 
     def _look(self, medium: Media) -> None:
@@ -146,18 +146,6 @@ def check_paths(example: Example) -> tuple[Reason, str] | None:
             why = "is not a path below media_root written with '/'; rewrite it"
             return Reason.PATH, f"{path[:200]!r} {why}"
     return None
-
-
-def _reason_of(error: Any) -> Reason:
-    from kinograd.video.faults import ClipFault
-
-    match error.reason:
-        case ClipFault.OUTSIDE_ROOT | ClipFault.URL:
-            return Reason.PATH
-        case ClipFault.MISSING | ClipFault.NOT_A_FILE | ClipFault.PERMISSION:
-            return Reason.MISSING
-        case _:
-            return Reason.CLIP
 
 
 # ----------------------------------------------------------------------- report

@@ -9,6 +9,7 @@ from typing import Any
 
 from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.types import DataError, Example
+from kinograd.video.faults import ClipFault
 
 
 class Reason(StrEnum):
@@ -26,6 +27,17 @@ class Reason(StrEnum):
     LEAK = "leak"  # the question gives the answer away
     TEACHER = "teacher"  # a teacher failed or answered badly
     FILTERED = "filtered"  # left out on purpose
+
+    @classmethod
+    def of_clip(cls, fault: ClipFault) -> Reason:
+        """Return the reason for rejecting a row whose clip has ``fault``."""
+        match fault:
+            case ClipFault.OUTSIDE_ROOT | ClipFault.URL:
+                return cls.PATH
+            case ClipFault.MISSING | ClipFault.NOT_A_FILE | ClipFault.PERMISSION:
+                return cls.MISSING
+            case _:
+                return cls.CLIP
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from weakref import WeakValueDictionary
 
 from kinograd.config.schema import PromptConfig
@@ -16,8 +17,15 @@ from kinograd.models.media import Medium, Patches
 from kinograd.models.prompt import Prompt, PromptTooLong, encode
 from kinograd.types import ORDERED, Clip, DataError, Example, Media, MediaType, View, ViewKind
 from kinograd.video.clip_store import ClipStore
-from kinograd.video.decode import ClipError
+from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.views import apply_view, shuffle_order
+
+
+class ExampleFault(StrEnum):
+    """Faults of an example beside those of its clips (``ClipFault``)."""
+
+    PROMPT_TOO_LONG = "prompt_too_long"
+    BAD_EXAMPLE = "bad_example"
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Unreadable:
     """Why an example could not become a prompt."""
 
     example: Example
-    reason: str
+    reason: ClipFault | ExampleFault
     detail: str
 
 
@@ -90,11 +98,11 @@ class Reader:
             try:
                 results.append(self.read(example, view, step))
             except ClipError as error:
-                results.append(Unreadable(example, error.reason.value, str(error)))
+                results.append(Unreadable(example, error.reason, str(error)))
             except PromptTooLong as error:
-                results.append(Unreadable(example, "prompt_too_long", str(error)))
+                results.append(Unreadable(example, ExampleFault.PROMPT_TOO_LONG, str(error)))
             except DataError as error:
-                results.append(Unreadable(example, "bad_example", str(error)))
+                results.append(Unreadable(example, ExampleFault.BAD_EXAMPLE, str(error)))
         return results
 
     def _medium(self, m: Media, example: Example, view: View, step: int) -> Medium:

@@ -17,7 +17,7 @@ from kinograd.types import Black, Cut, DataError, Media, MediaType, Span
 from kinograd.video.faults import ClipError, ClipFault
 
 if TYPE_CHECKING:
-    from kinograd.video.packet_index import Index
+    from kinograd.video.packet_index import PacketIndex
 
 
 _FOREVER_S = 1e15  # what comes near to it is no time, and some integers are no float
@@ -145,7 +145,9 @@ class Timeline:
         ]
 
 
-def validate_cut(cut: Cut, sources: Mapping[str, Index], longest: float = math.inf) -> Timeline:
+def validate_cut(
+    cut: Cut, sources: Mapping[str, PacketIndex], longest: float = math.inf
+) -> Timeline:
     """The cut placed in time, each segment checked against its source.
 
     Segments are half-open and may overlap in their sources. The nominal rate is the
@@ -183,7 +185,7 @@ def validate_cut(cut: Cut, sources: Mapping[str, Index], longest: float = math.i
     return Timeline(tuple(pieces), source.rate, frames, offset)
 
 
-def _inside(span: Span, number: int, source: Index) -> tuple[float, float]:
+def _inside(span: Span, number: int, source: PacketIndex) -> tuple[float, float]:
     length = source.duration
     if span.start >= length:
         late = f"starts at {span.start} s"

@@ -16,15 +16,15 @@ from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.images import clip_from_frames, clip_from_image, image_clip
-from kinograd.video.index_cache import open_reader
-from kinograd.video.packet_index import Index, nearest_shown
+from kinograd.video.index_cache import open_video
+from kinograd.video.packet_index import PacketIndex, nearest_shown
 from kinograd.video.paths import resolve
 from kinograd.video.sample import frame_size, sample
 from kinograd.video.scale import Scaler
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.video.video_file import Reader
+    from kinograd.video.video_file import VideoFile
 
 __all__ = ["ClipError", "ClipFault", "clip_from_frames", "clip_from_image", "decode", "probe"]
 
@@ -32,13 +32,13 @@ __all__ = ["ClipError", "ClipFault", "clip_from_frames", "clip_from_image", "dec
 DECODER_VERSION = 1
 
 
-def probe(path: str, config: VideoConfig, media_root: str | Path) -> Index:
+def probe(path: str, config: VideoConfig, media_root: str | Path) -> PacketIndex:
     """Rate, frame count and duration of one video under ``media_root``, without decoding it.
 
     Raises:
         ClipError: if it cannot be read or breaks a limit of ``config``.
     """
-    with open_reader(path, config, media_root) as reader:
+    with open_video(path, config, media_root) as reader:
         return reader.index
 
 
@@ -55,7 +55,7 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
         return image_clip(file, path, spec, scaler, config.max_source_pixels)
     with ExitStack() as stack:
         readers = {
-            path: stack.enter_context(open_reader(path, config, media_root))
+            path: stack.enter_context(open_video(path, config, media_root))
             for path in media.cut.paths
         }
         try:
@@ -66,7 +66,7 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
 
 
 def _decode_cut(
-    cut: Cut, readers: dict[str, Reader], spec: VideoSpec, scaler: Scaler, config: VideoConfig
+    cut: Cut, readers: dict[str, VideoFile], spec: VideoSpec, scaler: Scaler, config: VideoConfig
 ) -> Clip:
     """Decodes; with ``on_damage: partial`` the film ends before the first damage met.
 
@@ -96,7 +96,7 @@ def _decode_cut(
             return clip if damage is None else replace(clip, damaged=damage.place())
 
 
-def _truncation(reader: Reader) -> ClipError | None:
+def _truncation(reader: VideoFile) -> ClipError | None:
     if reader.index.truncated_at is None:
         return None
     why = (
@@ -107,7 +107,7 @@ def _truncation(reader: Reader) -> ClipError | None:
 
 
 def _sampled(
-    cut: Cut, line: Timeline, readers: Mapping[str, Reader], spec: VideoSpec, scaler: Scaler
+    cut: Cut, line: Timeline, readers: Mapping[str, VideoFile], spec: VideoSpec, scaler: Scaler
 ) -> Clip:
     try:
         indices, times = sample(line.duration, line.rate, line.frames, spec)
@@ -138,7 +138,7 @@ def _sampled(
 
 
 def wanted(
-    line: Timeline, times: np.ndarray, readers: Mapping[str, Reader]
+    line: Timeline, times: np.ndarray, readers: Mapping[str, VideoFile]
 ) -> dict[str, dict[int, list[int]]]:
     """Per source: frame (its place in showing order) -> positions in ``times`` it is shown at."""
     shown = {path: reader.index.shown() for path, reader in readers.items()}

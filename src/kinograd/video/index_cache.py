@@ -14,29 +14,29 @@ from typing import Any
 from kinograd.config.video import VideoConfig
 from kinograd.video.checksummed import read_arrays, write_arrays
 from kinograd.video.fingerprint import fingerprint
-from kinograd.video.packet_index import Index
+from kinograd.video.packet_index import PacketIndex
 from kinograd.video.paths import resolve
-from kinograd.video.video_file import KEEP_BYTES, Reader
+from kinograd.video.video_file import KEEP_BYTES, VideoFile
 
 _RECENT = 64
-_recent: OrderedDict[str, Index] = OrderedDict()
+_recent: OrderedDict[str, PacketIndex] = OrderedDict()
 
 
-def open_reader(path: str, config: VideoConfig, media_root: str | Path) -> Reader:
-    """A Reader of ``path`` under ``media_root``; maps of large files are remembered.
+def open_video(path: str, config: VideoConfig, media_root: str | Path) -> VideoFile:
+    """A VideoFile of ``path`` under ``media_root``; maps of large files are remembered.
 
     They are kept in this process and, with ``config.cache_dir``, on disk.
 
     Raises:
-        ClipError: see ``resolve`` and ``Reader``.
+        ClipError: see ``resolve`` and ``VideoFile``.
     """
     file = resolve(path, media_root, config)
     if file.stat().st_size <= KEEP_BYTES:
-        return Reader(file, path, config)
+        return VideoFile(file, path, config)
     key = fingerprint(file)
     folder = None if config.cache_dir is None else Path(config.cache_dir) / "index"
     known = _recent.get(key) or (folder and load_index(folder / f"{key}.safetensors")) or None
-    reader = Reader(file, path, config, known)
+    reader = VideoFile(file, path, config, known)
     _recent[key] = reader.index
     _recent.move_to_end(key)
     if len(_recent) > _RECENT:
@@ -46,7 +46,7 @@ def open_reader(path: str, config: VideoConfig, media_root: str | Path) -> Reade
     return reader
 
 
-def save_index(index: Index, file: Path) -> None:
+def save_index(index: PacketIndex, file: Path) -> None:
     """Writes ``index``; no reader sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"pts": index.pts, "key": index.key, "visible": index.visible}
@@ -56,10 +56,10 @@ def save_index(index: Index, file: Path) -> None:
     write_arrays(file, arrays, facts)
 
 
-def load_index(file: Path) -> Index | None:
-    """The Index that ``save_index`` wrote; None if there is none or it is unreadable."""
+def load_index(file: Path) -> PacketIndex | None:
+    """The PacketIndex that ``save_index`` wrote; None if there is none or it is unreadable."""
     if (found := read_arrays(file)) is None:
         return None
     arrays, facts = found
     values: dict[str, Any] = {**arrays, **facts, "time_base": Fraction(facts["time_base"])}
-    return Index(**values)
+    return PacketIndex(**values)

@@ -25,7 +25,7 @@ SEEK_FRAMES = 4
 
 
 @dataclass(frozen=True)
-class Index:
+class PacketIndex:
     """The packets of one video stream, in decoding order.
 
     Attributes:
@@ -67,7 +67,7 @@ class Index:
         ticks = self.pts[self.order()]
         return (ticks - ticks[0]) * float(self.time_base)
 
-    def until(self, seconds: float) -> Index:
+    def until(self, seconds: float) -> PacketIndex:
         """The same map without the frames shown at ``seconds`` or later."""
         keep = int(np.searchsorted(self.shown(), seconds - 1e-6))
         visible = np.zeros_like(self.visible)
@@ -76,8 +76,8 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Packets ``first..last`` that yield the frames shown at the ticks ``pts``."""
+class PacketRange:
+    """PacketCollector ``first..last`` that yield the frames shown at the ticks ``pts``."""
 
     first: int
     last: int
@@ -95,19 +95,19 @@ def nearest_shown(shown: np.ndarray, times: np.ndarray, rate: float) -> np.ndarr
     return np.clip(places, 0, len(shown) - 1)
 
 
-def plan(index: Index, places: Sequence[int]) -> list[Run]:
+def plan(index: PacketIndex, places: Sequence[int]) -> list[PacketRange]:
     """Runs of packets that yield the frames at ``places`` (showing order)."""
     order = index.order()
     keys = np.flatnonzero(index.key)
-    runs: list[Run] = []
+    runs: list[PacketRange] = []
     for place in sorted(set(places)):
         packet = int(order[place])
         pts = int(index.pts[packet])
         start = _entry(index.pts, keys, packet)
         if runs and start <= runs[-1].last + SEEK_FRAMES:
-            runs[-1] = Run(runs[-1].first, max(runs[-1].last, packet), (*runs[-1].pts, pts))
+            runs[-1] = PacketRange(runs[-1].first, max(runs[-1].last, packet), (*runs[-1].pts, pts))
         else:
-            runs.append(Run(start, packet, (pts,)))
+            runs.append(PacketRange(start, packet, (pts,)))
     return runs
 
 
@@ -123,8 +123,8 @@ def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
     return 0
 
 
-class Packets:
-    """Collects the packets of one stream, in decoding order, into an Index."""
+class PacketCollector:
+    """Collects the packets of one stream, in decoding order, into an PacketIndex."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int | None, bool, bool, int]] = []
@@ -140,8 +140,8 @@ class Packets:
 
     def index(
         self, time_base: Fraction, nominal_rate: Fraction | None, truncated: bool
-    ) -> Index | None:
-        """The Index; None if no frame is visible.
+    ) -> PacketIndex | None:
+        """The PacketIndex; None if no frame is visible.
 
         Args:
             nominal_rate: the container's average rate; used if it accounts for the
@@ -169,7 +169,7 @@ class Packets:
             if not rate or abs(duration - exact) > 0.5 / rate + float(time_base):
                 rate, duration = frames / exact, exact
         end = duration if truncated else None
-        return Index(pts, key, visible, time_base, frames, rate or 25.0, duration, end)
+        return PacketIndex(pts, key, visible, time_base, frames, rate or 25.0, duration, end)
 
 
 def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:

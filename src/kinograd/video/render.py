@@ -15,12 +15,12 @@ from kinograd.types import Media
 from kinograd.video.canvas import Canvas
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.decode import wanted
-from kinograd.video.index_cache import open_reader
+from kinograd.video.index_cache import open_video
 from kinograd.video.scale import Scaler
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
-    from kinograd.video.video_file import Reader
+    from kinograd.video.video_file import VideoFile
 
 
 def render(
@@ -41,7 +41,7 @@ def render(
     with atomic_path(Path(out)) as partial:
         with ExitStack() as stack:
             readers = {
-                path: stack.enter_context(open_reader(path, config, media_root))
+                path: stack.enter_context(open_video(path, config, media_root))
                 for path in media.cut.paths
             }
             maps = {path: reader.index for path, reader in readers.items()}
@@ -62,7 +62,7 @@ def render(
     return line
 
 
-def _frames(line: Timeline, readers: dict[str, Reader]) -> Iterator[np.ndarray]:
+def _frames(line: Timeline, readers: dict[str, VideoFile]) -> Iterator[np.ndarray]:
     """(3, H, W) uint8 of every frame of the timeline, in order; few at a time in memory."""
     times = np.arange(line.frames) / line.rate
     numbers = np.array([n for n, _ in line.locate(times)])

@@ -14,7 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from kinograd.video.faults import ClipError, ClipFault
-from kinograd.video.packet_index import Index, Packets, Run, plan
+from kinograd.video.packet_index import PacketCollector, PacketIndex, PacketRange, plan
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # named .mp4 must not be able to name other files or addresses.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,ivf,obu"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-# Packets of smaller files are kept from the mapping pass, so that a file is read once.
+# PacketCollector of smaller files are kept from the mapping pass, so that a file is read once.
 KEEP_BYTES = 32 << 20
 # Decoders that can be told anew for each packet whether to skip it. (libdav1d, for one,
 # reads that wish only when it is opened.)
@@ -38,7 +38,7 @@ _MIN_SIDE = 4
 _SLACK_S = 0.3
 
 
-class Reader:
+class VideoFile:
     """One open video file.
 
     Args:
@@ -52,7 +52,7 @@ class Reader:
     """
 
     def __init__(
-        self, file: Path, label: str, config: VideoConfig, index: Index | None = None
+        self, file: Path, label: str, config: VideoConfig, index: PacketIndex | None = None
     ) -> None:
         self._file, self.label, self._config = file, label, config
         self._packets: list[Packet] | None = None
@@ -65,7 +65,7 @@ class Reader:
             self.close()
             raise
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> VideoFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,9 +140,9 @@ class Reader:
 
     # ------------------------------------------------------------------ mapping
 
-    def _map(self) -> Index:
+    def _map(self) -> PacketIndex:
         """One pass over the packets; those of a small file are kept for decoding."""
-        found = Packets()
+        found = PacketCollector()
         kept: list[Packet] | None = []
         size, broken, end = 0, False, 0.0
         try:
@@ -202,7 +202,7 @@ class Reader:
             runs = plan(index, places)
         else:  # frames are counted from the start of the file
             place_of = {p: p for p in sorted(places)}
-            runs = [Run(0, len(index.visible), tuple(place_of))]
+            runs = [PacketRange(0, len(index.visible), tuple(place_of))]
         skip = index.timed and self._codec.name in _SKIPPING
         for run in runs:
             missing = set(run.pts)
@@ -211,13 +211,13 @@ class Reader:
                 # Entered at a picture that does not stand alone (an intra refresh, a
                 # broken link), or a packet without a picture of its own: from the start
                 # of the file, skipping nothing, it must work.
-                whole = Run(0, run.last, run.pts)
+                whole = PacketRange(0, run.last, run.pts)
                 bad = yield from self._decode(whole, missing, place_of, False, held=True)
             if missing:
                 raise self._damaged(min(missing) if bad is None else min(bad, *missing))
 
     def _decode(
-        self, run: Run, missing: set[int], place_of: dict[int, int], skip: bool, held: bool
+        self, run: PacketRange, missing: set[int], place_of: dict[int, int], skip: bool, held: bool
     ) -> Generator[tuple[int, VideoFrame], None, int | None]:
         """Yields frames of a run, takes them out of ``missing``; returns the first fault.
 
@@ -270,7 +270,7 @@ class Reader:
             yield place_of[time], frame
 
     def _feed(self, first: int, last: int) -> Iterator[Packet]:
-        """Packets ``first..last``: from memory, by seeking, or by reading up to them."""
+        """PacketCollector ``first..last``: from memory, by seeking, or by reading up to them."""
         if self._packets is not None:
             yield from self._packets[first : last + 1]
             return

@@ -185,9 +185,13 @@ class Pool:
             now = time.monotonic()
             self._job_s += 0.2 * (now - began - self._job_s)
             began = now
+            if not left:  # what a worker does after its last answer concerns no job
+                return
 
     def _recover(self, left: list[Job], error: Exception) -> None:
         """Fail the job in hand, or have it tried again; requeue those behind it."""
+        if not left:
+            return
         innocent = isinstance(error, WorkerDied) and error.from_outside and not left[0].retried
         if innocent and not self._closed:
             left[0].retried = True

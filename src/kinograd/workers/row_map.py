@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kinograd.types import KinogradError, UsageError
 from kinograd.workers.pool import Pool
@@ -64,8 +64,8 @@ def close(work: object) -> None:
     getattr(work, "close", lambda: None)()
 
 
-def _ordered(pool: Pool, items: Iterable[T]) -> Iterator[R]:
-    begun: deque[tuple[int, T, Future[R]]] = deque()
+def _ordered(pool: Pool, items: Iterable[Any]) -> Iterator[Any]:
+    begun: deque[tuple[int, Any, Future[Any]]] = deque()
     for number, item in enumerate(items, start=1):
         begun.append((number, item, pool.submit(item)))
         if len(begun) >= _AHEAD * pool.size:
@@ -74,7 +74,7 @@ def _ordered(pool: Pool, items: Iterable[T]) -> Iterator[R]:
         yield _result(*begun.popleft())
 
 
-def _result(number: int, item: T, future: Future[R]) -> R:
+def _result(number: int, item: object, future: Future[Any]) -> Any:
     try:
         return future.result()
     except WorkerError as error:

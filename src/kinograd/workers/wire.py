@@ -151,13 +151,13 @@ def _plain(value: Any, buffers: list[bytes | memoryview]) -> Any:
     if isinstance(value, partial):
         given = {"args": [plain(a) for a in value.args], "keywords": plain(value.keywords)}
         return tagged("partial", function=plain(value.func), **given)
-    if is_dataclass(value) and not isinstance(value, type):
+    if hasattr(value, "__qualname__"):
+        return tagged("name", name=_name(value))
+    if is_dataclass(value):
         content = {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.init}
         return tagged("data", type=_name(type(value)), fields=content)
     if hasattr(value, "model_dump"):  # a section of a recipe
         return tagged("data", type=_name(type(value)), fields=plain(value.model_dump()))
-    if hasattr(value, "__qualname__"):
-        return tagged("name", name=_name(value))
     raise TypeError(f"a {type(value).__name__} cannot travel between processes")
 
 

@@ -17,7 +17,7 @@ from kinograd.video.decode import decode
 from kinograd.video.patches import Geometry, patchify
 from kinograd.video.sample import sample
 from kinograd.video.scale import Scaler
-from kinograd.video.video_file import Reader
+from kinograd.video.video_file import VideoFile
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 CLIPS = ["video1.mp4", "nasa_13013.mp4", "flipping_a_pancake.mkv", "av1_video.mkv"]
@@ -69,7 +69,7 @@ def test_resize_torch_is_their_resize(name, shared_videos):
     config = VideoConfig(preset="video_r1_train", workers=0, resize="torch")
     spec = config.spec()
     clip = decode(Media(MediaType.VIDEO, Cut.whole(name)), spec, config, shared_videos)
-    with Reader(shared_videos / name, name, config) as reader:
+    with VideoFile(shared_videos / name, name, config) as reader:
         indices, _ = sample(reader.index.duration, reader.index.rate, reader.index.frames, spec)
         scaler = Scaler("bicubic")
         pictures = [scaler.rgb(f, f.height, f.width) for _, f in reader.frames_at(indices.tolist())]
@@ -99,7 +99,7 @@ def test_images(shared_videos, tmp_path):
 
     config = VideoConfig(preset="video_r1_train", workers=0, resize="torch")
     spec = config.spec()
-    with Reader(shared_videos / "video1.mp4", "video1.mp4", config) as reader:
+    with VideoFile(shared_videos / "video1.mp4", "video1.mp4", config) as reader:
         ((_, frame),) = reader.frames_at([100])
         picture = Scaler("bicubic").rgb(frame, frame.height, frame.width)
     Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / "still.png")

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from kinograd.types import Black, Cut, Media, MediaType, Span
 from kinograd.video import video_file as reader_module
 from kinograd.video.decode import decode, probe
-from kinograd.video.video_file import Reader
+from kinograd.video.video_file import VideoFile
 
 FORMATS = {
     "h264.mp4": {"codec": "libx264", "options": {"g": "12", "bf": "3"}},
@@ -60,7 +60,7 @@ def test_seeking_in_a_large_file_gives_the_same_pixels(name, clips, small, video
     clips.make(name, 30, **FORMATS[name])
     kept = decode(video(name), small.spec(), small, clips.root)
     monkeypatch.setattr(reader_module, "KEEP_BYTES", 0)
-    with Reader(clips.root / name, name, small) as reader:
+    with VideoFile(clips.root / name, name, small) as reader:
         assert reader._packets is None
     sought = decode(video(name), small.spec(), small, clips.root)
     assert np.array_equal(kept.frames, sought.frames)
@@ -73,7 +73,7 @@ def test_skipping_what_is_not_needed_changes_no_pixel(name, clips, small, number
     with av.open(str(clips.root / name)) as container:
         plain = [f.to_ndarray(format="gray") for f in container.decode(video=0)]
     places = [1, 2, 11, 12, 13, 14, 28]
-    with Reader(clips.root / name, name, small) as reader:
+    with VideoFile(clips.root / name, name, small) as reader:
         found = {p: f.to_ndarray(format="gray") for p, f in reader.frames_at(places)}
     assert sorted(found) == places
     for place in places:
@@ -87,7 +87,7 @@ def test_open_groups_of_pictures_are_entered_where_they_can_be(clips, small):
     with av.open(str(clips.root / name)) as container:
         plain = [f.to_ndarray(format="gray") for f in container.decode(video=0)]
     for place in range(40):
-        with Reader(clips.root / name, name, small) as reader:
+        with VideoFile(clips.root / name, name, small) as reader:
             ((_, frame),) = reader.frames_at([place])
             assert np.array_equal(frame.to_ndarray(format="gray"), plain[place]), place
 

@@ -16,8 +16,8 @@ from kinograd.types import Black, Clip, Cut, Media, MediaType, Span
 from kinograd.video.disk import DiskCache
 from kinograd.video.fingerprint import clip_key, fingerprint
 from kinograd.video.index_cache import load_index, save_index
-from kinograd.video.packet_index import Packets
-from kinograd.video.video_file import Reader
+from kinograd.video.packet_index import PacketCollector
+from kinograd.video.video_file import VideoFile
 
 
 def clip(seed: int = 0, side: int = 32) -> Clip:
@@ -248,7 +248,7 @@ def test_a_fingerprint_sees_both_ends_and_the_time_of_change(tmp_path):
 
 def test_a_map_comes_back_as_it_was(clips, small, tmp_path):
     name = clips.make("h264.mp4", 30, options={"g": "12", "bf": "3"})
-    with Reader(clips.root / name, name, small) as reader:
+    with VideoFile(clips.root / name, name, small) as reader:
         index = reader.index
     save_index(index, tmp_path / "index" / "a.safetensors")
     found = load_index(tmp_path / "index" / "a.safetensors")
@@ -264,4 +264,4 @@ def test_a_map_comes_back_as_it_was(clips, small, tmp_path):
 def test_a_stream_without_frames_has_no_map():
     from fractions import Fraction
 
-    assert Packets().index(Fraction(1, 10), None, truncated=False) is None
+    assert PacketCollector().index(Fraction(1, 10), None, truncated=False) is None

@@ -9,7 +9,7 @@ import pytest
 from kinograd.config.video import VideoConfig
 from kinograd.types import Cut, Media, MediaType, Span
 from kinograd.video.decode import ClipError, ClipFault, decode, probe
-from kinograd.video.video_file import Reader
+from kinograd.video.video_file import VideoFile
 
 CONFIG = VideoConfig(preset="video_r1_train", workers=0)
 # frames sampled, (height, width), rate, seconds
@@ -37,7 +37,7 @@ def test_good_clips(name, shared_videos, video):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_frames_are_those_of_plain_decoding(name, shared_videos):
-    with Reader(shared_videos / name, name, CONFIG) as reader:
+    with VideoFile(shared_videos / name, name, CONFIG) as reader:
         places = np.unique(np.linspace(0, reader.index.frames - 1, 7).round().astype(int)).tolist()
         found = {p: f.to_ndarray(format="gray") for p, f in reader.frames_at(places)}
         frames = reader.index.frames

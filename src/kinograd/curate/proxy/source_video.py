@@ -29,7 +29,7 @@ from kinograd.types import (
 )
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.decode import probe
-from kinograd.video.faults import ClipError, ClipFault
+from kinograd.video.faults import ClipError
 from kinograd.video.paths import resolve
 
 VIDEO_SUFFIXES = frozenset(
@@ -170,8 +170,7 @@ def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film |
             }
             events = annotated(row)
         except ClipError as error:
-            gone = error.reason is ClipFault.MISSING
-            return Rejected(where, Reason.MISSING if gone else Reason.CLIP, str(error), row.id)
+            return Rejected(where, Reason.of_clip(error.reason), str(error), row.id)
         except DataError as error:
             return Rejected(where, Reason.SCHEMA, str(error), row.id)
         return Film(row, line, tuple(sorted(sources)), row.split, where, events)

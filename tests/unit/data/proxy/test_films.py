@@ -45,7 +45,7 @@ def whole(path: str) -> Media:
     ("bad", "reason", "message"),
     [
         (row(whole("gone.mp4")), Reason.MISSING, "no such file"),
-        (row(whole("../x.mp4")), Reason.CLIP, "outside"),
+        (row(whole("../x.mp4")), Reason.PATH, "outside"),
         (row(whole("text.mp4")), Reason.CLIP, "not a video file"),
         (row(whole("cut.mp4")), Reason.CLIP, ""),
         (row(whole("red.mp4"), whole("red.mp4")), Reason.SCHEMA, "exactly one video"),
