@@ -61,8 +61,8 @@ def command(
     )
     write_examples(tmp_path / "in.jsonl", rows)
     return lambda url, out: [
-        *("data", "annotate", str(tmp_path / "in.jsonl"), str(tmp_path / out)),
-        *("--teacher", url, "--model", "m", "--media-root", str(world)),
+        *("data", "annotate", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / out)),
+        *(f"teacher.urls=[{url}]", "teacher.model=m", f"media_root={world}"),
         *("teacher.max_concurrency=2", "teacher.max_retries=0", "teacher.give_up_after=3"),
         "video={nframes: 4, max_pixels: 3136, min_pixels: 784, workers: 0}",
     ]

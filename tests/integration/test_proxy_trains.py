@@ -37,10 +37,10 @@ def test_hidden_events_and_mixed_clips_train(
     ]
     write_examples(tmp_path / "annotated.jsonl", rows)
     files = []
-    for task, more in (("dark-event", []), ("mix-vid", ["--shortest", "0.5", "--longest", "1"])):
+    for task, more in (("dark-event", []), ("mix-vid", ["shortest=0.5", "longest=1"])):
         files.append(tmp_path / f"{task}.jsonl")
-        words = ["--input", tmp_path / "annotated.jsonl", "--media-root", world]
-        words += ["--out", files[-1], "--test-fraction", 0.2, *more]
+        words = [tmp_path / "annotated.jsonl", "-o", files[-1], f"media_root={world}"]
+        words += ["test_fraction=0.2", *more]
         assert cli.main(["data", "proxy", task, *map(str, words)]) == 0
         built, held_out = (
             read_examples(f) for f in (files[-1], files[-1].with_name(f"{task}.test.jsonl"))

@@ -21,12 +21,10 @@ from kinograd.config.schema import PromptConfig
 from kinograd.config.teacher import AnnotateConfig
 from kinograd.curate.journal import Journal
 from kinograd.curate.selection import Selection, locate, write_with_quarantine
-from kinograd.curate.teacher import ask_rows
-from kinograd.datasets.jsonl import example_to_json
+from kinograd.curate.teacher import ask_rows, row_key
 from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.endpoint.replies import Failure
 from kinograd.endpoint.teacher import ASKED, Teacher, image_part
-from kinograd.files import digest_json
 from kinograd.grading.extract import has_format, think_span
 from kinograd.prompts import messages
 from kinograd.rewards.score import check_routing, score_groups
@@ -98,11 +96,6 @@ def asked_of(config: AnnotateConfig) -> dict[str, Any]:
     """The settings that decide the replies, for the digest of the journal."""
     kept = {"teacher": ASKED, "video": True, "prompt": True, "samples": True}
     return config.model_dump(mode="json", include=kept)
-
-
-def row_key(example: Example) -> str:
-    """The id and a digest of the row: a row that changed is asked about anew."""
-    return f"{example.id} {digest_json(example_to_json(example), 8)}"
 
 
 def _askable(

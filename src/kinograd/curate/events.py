@@ -6,7 +6,7 @@ Our own decoder reads the frames, so that a shot ends at the frame at which a cu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,17 +24,17 @@ _LEAST_SHOT_S = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens from ``start`` to ``end``, in seconds of the video; "" if nobody said."""
+    """A stretch of a video from ``start`` to ``end`` seconds; ``text`` is "" if not described."""
 
     start: float
     end: float
     text: str = ""
 
 
-def annotated(example: Example) -> tuple[Event, ...]:
-    """The events under ``extra.events``, ``[{"start", "end", "text"}]``, by their start.
+def annotated_events(example: Example) -> tuple[Event, ...]:
+    """Return the events under ``extra.events``, ``[{"start", "end", "text"}]``, by their start.
 
-    Events without time or text are passed over: other tasks keep other things there.
+    Events without time or text are skipped: other tasks keep other things there.
 
     Raises:
         DataError: an event ends before it starts, or at no number.
@@ -61,7 +61,7 @@ def _event(row: dict[str, Any], where: str) -> Event:
 
 
 def shots(path: str, config: VideoConfig, media_root: str | Path) -> list[Event]:
-    """The shots of one file, without gaps; one if nothing is cut.
+    """Find the shots of one file, without gaps; one shot if nothing is cut.
 
     Raises:
         ClipError: the file cannot be decoded throughout.
@@ -93,7 +93,7 @@ def shots(path: str, config: VideoConfig, media_root: str | Path) -> list[Event]
 
 
 def sorted_frames(frames: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """Frames in showing order: a second attempt of the decoder may bring one late."""
+    """Yield frames in display order: a second attempt of the decoder may deliver one late."""
     waiting: dict[int, Any] = {}
     due = 0
     for place, frame in frames:
@@ -103,8 +103,8 @@ def sorted_frames(frames: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]
             due += 1
 
 
-def divided(events: list[Event], longest: float) -> tuple[Event, ...]:
-    """The same stretches, each longer than ``longest`` seconds in equal parts."""
+def split_long(events: Sequence[Event], longest: float) -> tuple[Event, ...]:
+    """Split every event longer than ``longest`` seconds into equal parts."""
     parts: list[Event] = []
     for event in events:
         n = math.ceil((event.end - event.start) / longest - 1e-9)

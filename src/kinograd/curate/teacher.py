@@ -9,15 +9,22 @@ from typing import Any, TypeVar
 
 from kinograd.config.teacher import TeacherConfig
 from kinograd.curate.journal import Journal
+from kinograd.datasets.jsonl import example_to_json
 from kinograd.datasets.rows import Rejected
 from kinograd.endpoint.replies import Failure
 from kinograd.endpoint.teacher import Teacher
+from kinograd.files import digest_json
 from kinograd.progress import Progress, progress
-from kinograd.types import KinogradError
+from kinograd.types import Example, KinogradError
 
 T = TypeVar("T")
 
 _REFUSED = frozenset({401, 403, 404})  # a wrong key or model: every other row ends the same
+
+
+def row_key(example: Example) -> str:
+    """Return the id and a digest of a row: a row that changed is asked about again."""
+    return f"{example.id} {digest_json(example_to_json(example), 8)}"
 
 
 def ask_rows(

@@ -200,9 +200,9 @@ def test_rows_without_an_answer_fail_the_command_and_are_asked_again(
 
 def test_nothing_kept_is_a_failure(shelf: Any, tmp_path: Path) -> None:
     rows = shelf.write(tmp_path / "q.jsonl", [shelf.row("a", "gone.mp4")])
-    words = ["--teacher", "http://127.0.0.1:1/v1", "--model", "m", "--media-root", tmp_path]
+    words = ["teacher.urls=[http://127.0.0.1:1/v1]", "teacher.model=m", f"media_root={tmp_path}"]
     with pytest.raises(KinogradError, match="no row was kept"):
-        shelf.run("annotate", rows, tmp_path / "out.jsonl", *words)
+        shelf.run("annotate", rows, "-o", tmp_path / "out.jsonl", *words)
     assert (tmp_path / "out.jsonl").read_bytes() == b""
 
 

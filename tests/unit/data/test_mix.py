@@ -165,13 +165,16 @@ def test_the_verb_prints_the_composition(
     assert "temperature" in capsys.readouterr().err
 
 
+TEACHER = ("teacher.urls=[http://127.0.0.1:1/v1]", "teacher.model=m")
+
+
 def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     a = file(tmp_path, "a", 3)
     before = a.read_bytes()
     for words in (
         ["mix", str(a), "-o", str(a)],
-        ["annotate", str(a), str(a), "--teacher", "http://127.0.0.1:1/v1", "--model", "m"],
-        ["proxy", "jigsaw", "--input", str(a), "--out", str(a)],
+        ["annotate", str(a), "-o", str(a), *TEACHER],
+        ["proxy", "jigsaw", str(a), "-o", str(a)],
         ["dedup", str(a), "-o", str(a)],
         ["import", str(a), "-o", str(a)],
         ["export", str(a), "-o", str(a)],

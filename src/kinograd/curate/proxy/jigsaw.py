@@ -1,16 +1,19 @@
-"""Temporal jigsaw: the pieces of a clip in a wrong or right order; which order was it?
+"""Temporal jigsaw: the pieces of a clip are shown in a random order; the question is which.
 
 After VideoSSR (arXiv 2511.06281). The right order is drawn uniformly, and so are the wrong
-ones offered beside it: whoever does not look is at chance.
+ones offered beside it: an answer without looking is at chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import permutations
+from typing import Annotated, ClassVar, Literal
 
-from kinograd.curate.proxy.options import Jigsaw
-from kinograd.curate.proxy.source_video import Film, lettered
+from pydantic import Field
+
+from kinograd.curate.proxy.source_video import SourceVideo, lettered
+from kinograd.curate.proxy.task import Length, ProxyTask, Seconds
 from kinograd.datasets.rows import Rejected
 from kinograd.types import Example, Kind
 
@@ -21,42 +24,62 @@ QUESTION = (
 )
 
 
-def build(films: Iterable[Film], options: Jigsaw, seed: int = 0) -> Iterator[Example | Rejected]:
-    """One row per film that is long enough."""
-    for film in films:
-        yield _row(film, options, seed)
+class Jigsaw(ProxyTask):
+    """Temporal jigsaw."""
 
+    name: ClassVar[str] = "jigsaw"
+    about: ClassVar[str] = "Show pieces in a random order: in which order did they happen?"
 
-def _row(film: Film, options: Jigsaw, seed: int) -> Example | Rejected:
-    n = options.pieces
-    length = min(options.total, film.duration)
-    piece = (length - (n - 1) * options.gap) / n
-    if piece < options.shortest:
-        return film.refuse(f"too short for {n} pieces: {film.duration:.1f} s")
-    rng = film.rng("jigsaw", seed)
-    begin = float(rng.uniform(0, film.duration - length))
-    starts = [begin + i * (piece + options.gap) for i in range(n)]
-    orders = list(permutations(range(n)))
-    drawn = [orders[i] for i in rng.permutation(len(orders))[: options.choices]]
-    right = int(rng.integers(len(drawn)))
-    happened = drawn[right]  # places in which the pieces are shown, in order of time
-    shown = [starts[happened.index(place)] for place in range(n)]
-    segments = tuple(s for start in shown for s in film.show(start, start + piece))
-    question = QUESTION.format(n=n)
-    told = {"starts": shown, "length": piece}
-    if options.form == "number":
-        question += f" Write the numbers one after another without spaces, such as {'123456'[:n]}."
-        answer = "".join(str(p + 1) for p in happened)
-        return film.row("jigsaw", Kind.NUMERICAL, question, answer, segments, **told)
-    texts = [", ".join(str(p + 1) for p in order) for order in drawn]
-    letter = chr(ord("A") + right)
-    return film.row(
-        "jigsaw",
-        Kind.MULTIPLE_CHOICE,
-        question,
-        letter,
-        segments,
-        lettered(texts),
-        chance=1 / len(drawn),
-        **told,
-    )
+    pieces: Annotated[int, Field(ge=2, le=6)] = 3
+    """Number of pieces, 2 to 6."""
+    gap: Seconds = 0.5
+    """Seconds left out between neighbours, so that a seam alone gives nothing away."""
+    shortest: Length = 1.0
+    """Shortest piece."""
+    total: Length = 30.0
+    """Most seconds to cut up."""
+    choices: Annotated[int, Field(ge=2, le=26)] = 4
+    """Number of orders to choose from, 2 to 26."""
+    form: Literal["choice", "number"] = "choice"
+    """Multiple choice, or the order written as one number."""
+
+    def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
+        """Yield one row per video that is long enough."""
+        for video in videos:
+            yield self._row(video)
+
+    def _row(self, video: SourceVideo) -> Example | Rejected:
+        n = self.pieces
+        length = min(self.total, video.duration)
+        piece = (length - (n - 1) * self.gap) / n
+        if piece < self.shortest:
+            return video.reject(f"too short for {n} pieces: {video.duration:.1f} s")
+        rng = video.rng(self.name, self.seed)
+        begin = float(rng.uniform(0, video.duration - length))
+        starts = [begin + i * (piece + self.gap) for i in range(n)]
+        orders = list(permutations(range(n)))
+        drawn = [orders[i] for i in rng.permutation(len(orders))[: self.choices]]
+        right = int(rng.integers(len(drawn)))
+        happened = drawn[right]  # places in which the pieces are shown, in order of time
+        shown = [starts[happened.index(place)] for place in range(n)]
+        segments = tuple(s for start in shown for s in video.show(start, start + piece))
+        question = QUESTION.format(n=n)
+        extra = {"starts": shown, "length": piece}
+        if self.form == "number":
+            question += (
+                f" Write the numbers one after another without spaces, such as {'123456'[:n]}."
+            )
+            answer = "".join(str(p + 1) for p in happened)
+            return video.row(self.name, Kind.NUMERICAL, question, answer, segments, **extra)
+        texts = [", ".join(str(p + 1) for p in order) for order in drawn]
+        letter = chr(ord("A") + right)
+        return video.row(
+            self.name,
+            Kind.MULTIPLE_CHOICE,
+            question,
+            letter,
+            segments,
+            lettered(texts),
+            chance=1 / len(drawn),
+            **extra,
+        )

@@ -1,4 +1,4 @@
-"""A piece is missing: where was it taken out?
+"""Removed piece: seconds are cut out of a clip; the question is where.
 
 The clip that is left is divided into equal parts; the gap lies between two of them, drawn
 uniformly.
@@ -6,10 +6,13 @@ uniformly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
 
-from kinograd.curate.proxy.options import Removed
-from kinograd.curate.proxy.source_video import Film, lettered
+from pydantic import Field
+
+from kinograd.curate.proxy.source_video import SourceVideo, lettered
+from kinograd.curate.proxy.task import Length, ProxyTask
 from kinograd.datasets.rows import Rejected
 from kinograd.types import Example, Kind
 
@@ -19,33 +22,49 @@ QUESTION = (
 )
 
 
-def build(films: Iterable[Film], options: Removed, seed: int = 0) -> Iterator[Example | Rejected]:
-    """One row per film that is long enough."""
-    for film in films:
-        yield _row(film, options, seed)
+class Removed(ProxyTask):
+    """Finding the place at which a piece was cut out."""
 
+    name: ClassVar[str] = "removed"
+    about: ClassVar[str] = "Cut a piece out: where?"
 
-def _row(film: Film, options: Removed, seed: int) -> Example | Rejected:
-    parts = options.places + 1
-    left = min(options.total, film.duration - options.gap)
-    if left < parts * options.shortest:
-        return film.refuse(f"too short to take something out: {film.duration:.1f} s")
-    rng = film.rng("removed", seed)
-    begin = float(rng.uniform(0, film.duration - options.gap - left))
-    place = int(rng.integers(options.places))
-    cut = left * (place + 1) / parts
-    segments = (
-        *film.show(begin, begin + cut),
-        *film.show(begin + cut + options.gap, begin + left + options.gap),
-    )
-    texts = [f"between parts {i} and {i + 1}, at {left * i / parts:.1f} s" for i in range(1, parts)]
-    return film.row(
-        "removed",
-        Kind.MULTIPLE_CHOICE,
-        QUESTION.format(gap=options.gap, parts=parts),
-        chr(ord("A") + place),
-        segments,
-        lettered(texts),
-        chance=1 / options.places,
-        removed=[begin + cut, begin + cut + options.gap],
-    )
+    places: Annotated[int, Field(ge=2, le=26)] = 4
+    """Number of places at which the gap may be, 2 to 26."""
+    gap: Length = 3.0
+    """Seconds cut out."""
+    shortest: Length = 1.0
+    """Shortest part between two places."""
+    total: Length = 30.0
+    """Most seconds that are left."""
+
+    def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
+        """Yield one row per video that is long enough."""
+        for video in videos:
+            yield self._row(video)
+
+    def _row(self, video: SourceVideo) -> Example | Rejected:
+        parts = self.places + 1
+        left = min(self.total, video.duration - self.gap)
+        if left < parts * self.shortest:
+            return video.reject(f"too short to take something out: {video.duration:.1f} s")
+        rng = video.rng(self.name, self.seed)
+        begin = float(rng.uniform(0, video.duration - self.gap - left))
+        place = int(rng.integers(self.places))
+        cut = left * (place + 1) / parts
+        segments = (
+            *video.show(begin, begin + cut),
+            *video.show(begin + cut + self.gap, begin + left + self.gap),
+        )
+        texts = [
+            f"between parts {i} and {i + 1}, at {left * i / parts:.1f} s" for i in range(1, parts)
+        ]
+        return video.row(
+            self.name,
+            Kind.MULTIPLE_CHOICE,
+            QUESTION.format(gap=self.gap, parts=parts),
+            chr(ord("A") + place),
+            segments,
+            lettered(texts),
+            chance=1 / self.places,
+            removed=[begin + cut, begin + cut + self.gap],
+        )

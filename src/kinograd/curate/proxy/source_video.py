@@ -1,4 +1,4 @@
-"""Films: probed videos that proxy tasks are cut from, each in one split.
+"""Source videos: probed videos that proxy tasks are cut from, each in one split.
 
 A source file belongs to one split, under whatever names it lies there, so that no row held
 out for tests shows a second of what was trained on.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd.config.video import VideoConfig
-from kinograd.curate.events import Event, annotated
+from kinograd.curate.events import Event, annotated_events
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.files import digest_ends
 from kinograd.keys import derive_seed, generator
@@ -39,12 +39,13 @@ Segments = tuple[Span | Black, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """One video: its timeline, who its sources are, and what is known to happen in it.
+class SourceVideo:
+    """One video: its timeline, its source files, and the events known in it.
 
     Attributes:
-        example: the row it came in; question and answer are "" for a raw clip.
-        sources: what identifies its source files, by content.
+        example: its row; question and answer are "" for a raw clip.
+        line: its timeline, in seconds.
+        sources: digests of its source files' content.
         where: file and row, for rejections.
         events: in seconds of the timeline.
     """
@@ -65,11 +66,11 @@ class Film:
         return self.line.duration
 
     def rng(self, task: str, seed: int) -> Any:
-        """The numpy generator of this film's row in a task."""
+        """Return the numpy generator of this video's row in a task."""
         return generator("proxy", task, seed, self.id)
 
     def show(self, start: float, end: float) -> Segments:
-        """The segments of the timeline from ``start`` to ``end`` seconds."""
+        """Cut the timeline from ``start`` to ``end`` seconds; returns the segments."""
         out: list[Span | Black] = []
         for piece in self.line.pieces:
             a = max(start, piece.offset)
@@ -83,7 +84,8 @@ class Film:
                 out.append(Span(piece.path, round(a + shift, 9), round(b + shift, 9)))
         return tuple(out)
 
-    def refuse(self, detail: str, reason: Reason = Reason.FILTERED) -> Rejected:
+    def reject(self, detail: str, reason: Reason = Reason.FILTERED) -> Rejected:
+        """Reject this video's row."""
         return Rejected(self.where, reason, detail, self.id)
 
     def row(
@@ -96,13 +98,13 @@ class Film:
         options: Sequence[str] = (),
         **extra: Any,
     ) -> Example:
-        """An Example of ``task`` cut from this film."""
+        """Build an Example of ``task`` cut from this video."""
         return Example(
             id=f"{self.id}-{task}",
             kind=kind,
             question=question,
             answer=answer,
-            media=(video(segments),),
+            media=(video_medium(segments),),
             options=tuple(options),
             source=f"proxy/{task}",
             split=self.split,
@@ -110,12 +112,13 @@ class Film:
         )
 
 
-def video(segments: Segments) -> Media:
+def video_medium(segments: Segments) -> Media:
+    """Return a video medium of these segments."""
     return Media(MediaType.VIDEO, Cut(segments))
 
 
 def lettered(texts: Sequence[str]) -> tuple[str, ...]:
-    """Options with their letters, ``A. red``."""
+    """Put letters before options: ``A. red``."""
     return tuple(f"{chr(ord('A') + i)}. {text}" for i, text in enumerate(texts))
 
 
@@ -123,7 +126,7 @@ def lettered(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:
-    """Every video file under ``folder`` as a row without question, its id its path.
+    """Yield every video file under ``folder`` as a row without question; its id is its path.
 
     Raises:
         UsageError: no file there looks like a video.
@@ -136,7 +139,7 @@ def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:
     for file in files:
         full = file.absolute()
         if not full.resolve().is_relative_to(root):
-            raise DataError(f"{file} lies outside the media root {root}; give --media-root")
+            raise DataError(f"{file} lies outside the media root {root}; set media_root=FOLDER")
         name = full.parent.resolve().joinpath(full.name).relative_to(root).as_posix()
         yield Example(
             id=name,
@@ -147,12 +150,14 @@ def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:
         )
 
 
-def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film | Rejected]:
-    """What probes a placed row's video: the factory that ``map_rows`` runs in each worker."""
+def make_prober(
+    media_root: str,
+) -> Callable[[tuple[str, Example | Rejected]], SourceVideo | Rejected]:
+    """Return the function that probes the video of a row with its place (for ``map_rows``)."""
     config = VideoConfig()
 
-    def open_film(placed: tuple[str, Example | Rejected]) -> Film | Rejected:
-        where, row = placed
+    def probed(located: tuple[str, Example | Rejected]) -> SourceVideo | Rejected:
+        where, row = located
         if isinstance(row, Rejected):
             return row
         if len(row.media) != 1 or row.media[0].type is not MediaType.VIDEO:
@@ -162,68 +167,66 @@ def opener(media_root: str) -> Callable[[tuple[str, Example | Rejected]], Film |
             maps = {path: probe(path, config, media_root) for path in cut.paths}
             for path, index in maps.items():
                 if index.truncated_at is not None:
-                    told = f"{path} ends at {index.truncated_at:.2f} s although it promises more"
-                    return Rejected(where, Reason.CLIP, told, row.id)
+                    why = f"{path} ends at {index.truncated_at:.2f} s although it promises more"
+                    return Rejected(where, Reason.CLIP, why, row.id)
             line = validate_cut(cut, maps, config.max_duration_s)
             sources = {
                 digest_ends(resolve(path, media_root, config), size=12) for path in cut.paths
             }
-            events = annotated(row)
+            events = annotated_events(row)
         except ClipError as error:
             return Rejected(where, Reason.of_clip(error.reason), str(error), row.id)
         except DataError as error:
             return Rejected(where, Reason.SCHEMA, str(error), row.id)
-        return Film(row, line, tuple(sorted(sources)), row.split, where, events)
+        return SourceVideo(row, line, tuple(sorted(sources)), row.split, where, events)
 
-    return open_film
+    return probed
 
 
 # ----------------------------------------------------------------------- splits
 
 
-def divide(
-    films: Iterable[Film | Rejected], test_fraction: float | None, seed: int
-) -> Iterator[Film | Rejected]:
-    """Each film in its split: by a draw keyed by its source, or as its row says.
-
-    A film whose source another split has already is rejected.
+def assign_splits(
+    videos: Iterable[SourceVideo | Rejected], test_fraction: float | None, seed: int
+) -> Iterator[SourceVideo | Rejected]:
+    """Yield each video in its split; reject one whose source another split has already.
 
     Args:
-        test_fraction: chance of ``test``, otherwise ``train``; None keeps the rows' splits.
+        test_fraction: chance of ``test``, otherwise ``train``, in a draw keyed by the source
+            file; None keeps the rows' splits.
     """
     owner: dict[str, str] = {}
-    for film in films:
-        if isinstance(film, Rejected):
-            yield film
+    for video in videos:
+        if isinstance(video, Rejected):
+            yield video
             continue
-        split = film.split
+        split = video.split
         if test_fraction is not None:
-            drawn = generator("proxy split", seed, film.sources[0]).random()
+            drawn = generator("proxy split", seed, video.sources[0]).random()
             split = "test" if drawn < test_fraction else "train"
-        clash = {owner.setdefault(s, split) for s in film.sources} - {split}
+        clash = {owner.setdefault(s, split) for s in video.sources} - {split}
         if clash:
-            yield film.refuse(f"shares a source file with split {min(clash)}: {film.id}")
+            yield video.reject(f"shares a source file with split {min(clash)}: {video.id}")
         else:
-            yield replace(film, split=split)
+            yield replace(video, split=split)
 
 
-def partners(
-    films: Sequence[Film], task: str, seed: int, least: float
-) -> Iterator[tuple[Film, Film | None]]:
-    """Every film with another of its split that has no source in common, or None.
-
-    The films of a split stand in a keyed order, in a ring; each one's partner follows it.
+def pair_up(
+    videos: Sequence[SourceVideo], task: str, seed: int, least: float
+) -> Iterator[tuple[SourceVideo, SourceVideo | None]]:
+    """Yield every video with another of its split that has no source in common, or None.
 
     Args:
-        least: seconds that a partner must last.
+        least: seconds that the other video must last.
     """
-    rings: dict[str, list[Film]] = {}
-    for film in sorted(films, key=lambda f: derive_seed("proxy ring", task, seed, f.id)):
-        rings.setdefault(film.split, []).append(film)
-    places = {film.id: i for ring in rings.values() for i, film in enumerate(ring)}
-    for film in films:
-        ring = rings[film.split]
-        turned = (ring[(places[film.id] + i) % len(ring)] for i in range(1, len(ring)))
-        mine = {*film.sources}
-        fit = (f for f in turned if f.duration >= least and mine.isdisjoint(f.sources))
-        yield film, next(fit, None)
+    # The videos of a split form a ring in a keyed order; the next one that fits is taken.
+    rings: dict[str, list[SourceVideo]] = {}
+    for video in sorted(videos, key=lambda v: derive_seed("proxy ring", task, seed, v.id)):
+        rings.setdefault(video.split, []).append(video)
+    places = {video.id: i for ring in rings.values() for i, video in enumerate(ring)}
+    for video in videos:
+        ring = rings[video.split]
+        turned = (ring[(places[video.id] + i) % len(ring)] for i in range(1, len(ring)))
+        mine = {*video.sources}
+        fit = (v for v in turned if v.duration >= least and mine.isdisjoint(v.sources))
+        yield video, next(fit, None)

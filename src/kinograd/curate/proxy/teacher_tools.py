@@ -1,58 +1,56 @@
-"""What proxy tasks ask a teacher, and how its replies are compared."""
+"""What proxy tasks use to ask a teacher and to compare its replies, and the journals of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Protocol
 
 import numpy as np
 
-from kinograd.config.schema import JudgeConfig, LexicalJudge
-from kinograd.config.teacher import TeacherConfig
-from kinograd.config.video import VideoConfig
+from kinograd.curate.journal import Journal
 from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.replies import Failure
-from kinograd.section import Positive, Section
+from kinograd.endpoint.replies import Failure, parse_json_object
 from kinograd.types import Clip, Example, Judge, JudgeRequest, Kind, Media
 
-Ask = Callable[..., Awaitable["list[str] | Failure"]]
-"""``Teacher.ask``: (prompt, frames, n=1) to replies or a Failure."""
 Record = dict[str, Any]
 _HIGHEST = {Kind.DARK_EVENT: 2.0}
 
 
-class AskingConfig(Section):
-    """How a teacher sees clips, and who compares what it says."""
+class Ask(Protocol):
+    """``Teacher.ask``: up to ``n`` replies to a prompt behind frames, or a Failure."""
 
-    teacher: TeacherConfig
-    video: VideoConfig = VideoConfig(
-        fps=2.0, min_frames=4, max_frames=16, min_pixels=16 * 784, max_pixels=128 * 784
-    )
-    judge: JudgeConfig = LexicalJudge()
-    samples: Positive = 4
-    """Replies to each question of a filter."""
+    async def __call__(
+        self, prompt: str, frames: Sequence[np.ndarray] = (), *, n: int = 1
+    ) -> list[str] | Failure: ...
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Who helps to finish a row: a teacher, clips (``ClipStore.get``) and a judge."""
+class TeacherTools:
+    """A teacher, the clips it is shown, and a judge that compares what it says.
+
+    Attributes:
+        clip: decodes a medium (``ClipStore.get``); raises ClipError.
+    """
 
     ask: Ask
     clip: Callable[[Media], Clip]
     judge: Judge
-    samples: int
 
-    async def see(self, media: Media) -> Sequence[np.ndarray]:
-        """Its frames, uint8 (C, H, W) each."""
+    async def frames_of(self, media: Media) -> Sequence[np.ndarray]:
+        """Return the frames of a medium, uint8 (C, H, W) each.
+
+        Raises:
+            ClipError: the medium cannot be decoded.
+        """
         return [*(await asyncio.to_thread(self.clip, media)).frames]
 
-    async def likeness(
+    async def similarity(
         self, kind: Kind, question: str, reference: str, replies: Sequence[str]
     ) -> float | Failure:
-        """Mean grade of the replies against a reference, 0 to 1.
+        """Return the mean grade of the replies against a reference, 0 to 1.
 
         Token overlap counts as the number it is, not by a grader's thresholds.
         """
@@ -67,17 +65,34 @@ class Crew:
             total += verdict.parts.get("lexical_f1", grade)
         return total / len(requests)
 
+    def with_journal(self, journal: Journal, key: str) -> TeacherTools:
+        """Return tools for one row whose replies are journalled one by one.
+
+        Args:
+            key: identifies the row; its questions come in the same order in every run.
+        """
+        numbers = count()
+
+        async def ask(
+            prompt: str, frames: Sequence[np.ndarray] = (), *, n: int = 1
+        ) -> list[str] | Failure:
+            id = f"{key} {next(numbers)}"
+            if (record := journal.done(id)) is None:
+                replies = await self.ask(prompt, frames, n=n)
+                if isinstance(replies, Failure):
+                    return replies
+                journal.append(id, record := {"replies": replies})
+            return record["replies"]
+
+        return replace(self, ask=ask)
+
 
 def read_json(reply: str) -> Mapping[str, Any] | None:
-    """The JSON object in a reply, which may stand in a fence or among words."""
+    """Parse the JSON object in a reply, in a fence or among words; None if there is none."""
     begin, end = reply.find("{"), reply.rfind("}")
-    try:
-        found = json.loads(reply[begin : end + 1])
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+    return parse_json_object(reply[begin : end + 1])
 
 
-def badly(draft: Example, why: str) -> Rejected:
-    """A row for which the teacher wrote nothing that can be used."""
+def rejected_by_teacher(draft: Example, why: str) -> Rejected:
+    """Reject a row for which the teacher wrote nothing that can be used."""
     return Rejected(draft.id, Reason.TEACHER, why, draft.id)

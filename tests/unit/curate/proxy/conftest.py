@@ -1,4 +1,4 @@
-"""Six films in two folders' worth of colours, annotated, and the same without a word."""
+"""Six videos, one of each colour, annotated and raw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from kinograd.config.video import VideoConfig
-from kinograd.curate.proxy.source_video import Film, divide, opener, raw_clips
+from kinograd.curate.proxy.source_video import (
+    SourceVideo,
+    assign_splits,
+    make_prober,
+    raw_clips,
+)
 from kinograd.datasets.jsonl import write_examples
 from kinograd.synthetic.mp4_writer import FPS, write_mp4
 from kinograd.types import Clip, Cut, Example, Kind, Media, MediaType
@@ -75,20 +80,20 @@ def rows(clips: Path) -> list[Example]:
 
 
 @pytest.fixture(scope="session")
-def films(rows: list[Example], clips: Path) -> list[Film]:
-    return opened(rows, clips)
+def videos(rows: list[Example], clips: Path) -> list[SourceVideo]:
+    return probed(rows, clips)
 
 
 @pytest.fixture(scope="session")
-def raw_films(clips: Path) -> list[Film]:
-    return opened(list(raw_clips(clips, clips)), clips)
+def raw_videos(clips: Path) -> list[SourceVideo]:
+    return probed(list(raw_clips(clips, clips)), clips)
 
 
-def opened(rows: list[Example], clips: Path) -> list[Film]:
-    open_film = opener(str(clips))
-    found = list(divide((open_film(("rows", row)) for row in rows), None, 0))
-    assert all(isinstance(film, Film) for film in found)
-    return [film for film in found if isinstance(film, Film)]
+def probed(rows: list[Example], clips: Path) -> list[SourceVideo]:
+    probe = make_prober(str(clips))
+    found = list(assign_splits((probe(("rows", row)) for row in rows), None, 0))
+    assert all(isinstance(video, SourceVideo) for video in found)
+    return [video for video in found if isinstance(video, SourceVideo)]
 
 
 @pytest.fixture

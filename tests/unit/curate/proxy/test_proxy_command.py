@@ -26,11 +26,13 @@ Serve = Callable[..., Any]
 See = Callable[[Media], Clip]
 
 
-def run(task: str, **options: Any) -> int:
-    words = ["data", "proxy", task]
-    for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    return cli.main(words)
+def run(task: str, source: Path, out: Path, *settings: str, **more: Any) -> int:
+    words = ["data", "proxy", task, str(source), "-o", str(out), *settings]
+    return cli.main([*words, *(f"{name}={_yaml(value)}" for name, value in more.items())])
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def quarantine(out: Path) -> list[dict[str, Any]]:
@@ -84,8 +86,8 @@ def test_an_annotated_folder_becomes_rows(
     task: str, annotated: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, shown = tmp_path / "out" / "rows.jsonl", tmp_path / "shown"
-    options = {"input": annotated, "media_root": clips, "out": out, "seed": 3}
-    assert run(task, **options, render=shown) == 0
+    options = {"media_root": clips, "seed": 3}
+    assert run(task, annotated, out, **options, render=shown) == 0
     assert f"{out}: 6 rows" in capsys.readouterr().out
     rows = read_examples(out)
     assert all(check_gold(r.kind, r.answer, r.options) is None for r in rows)
@@ -93,15 +95,15 @@ def test_an_annotated_folder_becomes_rows(
     files = sorted(shown.iterdir())
     assert [f.suffix for f in files] == [".mp4"] * 6
     before = out.read_bytes()
-    assert run(task, **options) == 0
+    assert run(task, annotated, out, **options) == 0
     assert out.read_bytes() == before
     assert sorted(p.name for p in out.parent.iterdir()) == ["rows.jsonl", "rows.quarantine.jsonl"]
 
 
 def test_splits_go_to_files_of_their_own(annotated: Path, clips: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "a.jsonl", tmp_path / "shown"
-    options = {"input": annotated, "media_root": clips, "out": out, "test_fraction": 0.5}
-    assert run("jigsaw", **options, render=shown) == 0
+    options = {"media_root": clips, "test_fraction": 0.5}
+    assert run("jigsaw", annotated, out, **options, render=shown) == 0
     train, test = read_examples(out), read_examples(tmp_path / "a.test.jsonl")
     assert len(train) + len(test) == 6 == len([*shown.glob("*.mp4")])
     assert {r.split for r in train} == {"train"}
@@ -118,7 +120,7 @@ def test_a_clip_that_cannot_be_rendered_keeps_no_other_back(
     data[middle : middle + 3000] = b"\xff" * 3000
     (media / "bad.mp4").write_bytes(data)
     (media / "good.mp4").write_bytes((clips / "blue.mp4").read_bytes())
-    assert run("jigsaw", input=media, out=tmp_path / "a.jsonl", render=shown) == 1
+    assert run("jigsaw", media, tmp_path / "a.jsonl", render=shown) == 1
     assert "1 clips cannot be rendered" in capsys.readouterr().err
     assert len(read_examples(tmp_path / "a.jsonl")) == 2
     assert [p.name for p in shown.iterdir()] == ["good.mp4-jigsaw.mp4"]
@@ -128,26 +130,26 @@ def test_raw_clips_need_a_teacher_only_where_words_are_asked_for(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for task in ("dark-event", "mix-vid"):
-        assert run(task, input=clips, out=tmp_path / "a.jsonl") == 2
-        assert "give --teacher URL" in capsys.readouterr().err
+        assert run(task, clips, tmp_path / "a.jsonl") == 2
+        assert "set teacher.urls" in capsys.readouterr().err
     assert not (tmp_path / "a.jsonl").exists()
     for task in ("jigsaw", "reversed", "removed", "needles"):
         out = tmp_path / f"{task}.jsonl"
-        assert run(task, input=clips, out=out) == 0
+        assert run(task, clips, out) == 0
         assert len(read_examples(out)) == (12 if task == "reversed" else 6)
 
 
 def test_nothing_built_is_a_failure(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
-    assert run("removed", input=clips, out=out, gap=60) == 1
+    assert run("removed", clips, out, gap=60) == 1
     assert len(quarantine(out)) == 6
 
 
 # ------------------------------------------------------------------ raw, taught
 
 
-def taught(server: Any, **more: Any) -> dict[str, Any]:
-    return {"teacher": getattr(server, "url", server), "model": "m", **more}
+def taught(server: Any) -> list[str]:
+    return [f"teacher.urls=[{getattr(server, 'url', server)}]", "teacher.model=m"]
 
 
 def test_hidden_events_of_raw_clips(serve: Serve, clips: Path, tmp_path: Path, see: See) -> None:
@@ -155,8 +157,8 @@ def test_hidden_events_of_raw_clips(serve: Serve, clips: Path, tmp_path: Path, s
     pytest.importorskip("scenedetect", reason="PySceneDetect: pip install 'kinograd[proxy]'")
     server = serve(teacher)
     out = tmp_path / "dark.jsonl"
-    options = {"input": clips, "out": out, "longest": 3, "setting": "samples=2", "workers": 2}
-    assert run("dark-event", **options, **taught(server)) == 0
+    words = ["dark-event", clips, out, *taught(server), "longest=3", "samples=2", "workers=2"]
+    assert run(*words) == 0
     rows = {r.extra["of"]: r for r in read_examples(out)}
     assert sorted(rows) == [f"{n}.mp4" for n in ("blue", "green", "red", "yellow")]
     for name, row in rows.items():
@@ -169,17 +171,16 @@ def test_hidden_events_of_raw_clips(serve: Serve, clips: Path, tmp_path: Path, s
     assert why["cyan"]["detail"].startswith("the context does not help: nothing 0.00, context 0.00")
     asked = len(server.bodies)
     before = out.read_bytes()
-    assert run("dark-event", **options, **taught(server)) == 0  # all is in the journal
+    assert run(*words) == 0  # all is in the journal
     assert (len(server.bodies), out.read_bytes()) == (asked, before)
-    assert run("dark-event", **options, **taught(server), margin=0.9) == 1  # selects anew
+    assert run(*words, "margin=0.9") == 1  # selects again
     assert len(server.bodies) == asked
 
 
 def test_mixed_raw_clips(serve: Serve, clips: Path, tmp_path: Path) -> None:
     server = serve(teacher)
     out = tmp_path / "mix.jsonl"
-    options = {"input": clips, "out": out, "setting": "samples=1"}
-    assert run("mix-vid", **options, **taught(server)) == 0
+    assert run("mix-vid", clips, out, *taught(server), "samples=1") == 0
     rows = read_examples(out)
     assert len(rows) == 4
     for row in rows:
@@ -201,9 +202,9 @@ def test_a_teacher_that_dies_is_resumed_to_the_same_bytes(
 ) -> None:
     """What it answered is never asked again, within a row neither."""
     once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
-    options = {"input": annotated, "media_root": clips, "setting": "samples=1"}
+    options = {"media_root": clips, "samples": 1}
     whole = serve(teacher)
-    assert run(task, **options, out=once, **taught(whole)) == 0
+    assert run(task, annotated, once, *taught(whole), **options) == 0
     answered = []
 
     def mortal(body: dict[str, Any]) -> str:
@@ -213,15 +214,11 @@ def test_a_teacher_that_dies_is_resumed_to_the_same_bytes(
         return teacher(body)
 
     dying = serve(mortal, faults=("503",))
-    settings = options | {"setting": "samples=1"}
-    words = ["data", "proxy", task, "--setting", "teacher.max_retries=0"]
-    words += ["--setting", "teacher.give_up_after=1", "--setting", "teacher.max_concurrency=1"]
-    for name, value in (settings | taught(dying) | {"out": twice}).items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    assert cli.main(words) == 1
+    hasty = ["teacher.max_retries=0", "teacher.give_up_after=1", "teacher.max_concurrency=1"]
+    assert run(task, annotated, twice, *taught(dying), *hasty, **options) == 1
     assert not twice.exists()
     alive = serve(teacher)
-    assert run(task, **options, out=twice, **taught(alive)) == 0
+    assert run(task, annotated, twice, *taught(alive), **options) == 0
     assert twice.read_bytes() == once.read_bytes()
     assert len(alive.bodies) + len(answered) == len(whole.bodies)
 
@@ -231,15 +228,15 @@ def see(every_frame: See) -> See:
     return every_frame
 
 
-def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["data", "proxy", "jigsaw", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"--{name}" in shown for name in ("pieces", "gap", "form", "test-fraction"))
-    assert "--teacher" not in shown
+    assert all(f"{name}=" in shown for name in ("pieces", "gap", "form", "test_fraction"))
+    assert "teacher" not in shown
 
 
 def test_published_annotations_become_hidden_events(clips: Path, tmp_path: Path) -> None:
-    """COIN's own file; its split is kept, and a video that is not there is told."""
+    """COIN's own file; its split is kept, and a missing video is quarantined."""
     label = {"id": "1", "segment": [2.0, 4.0], "label": "season the fish"}
     database = {
         name: {"duration": 12.0, "subset": subset, "annotation": [label]}
@@ -248,8 +245,7 @@ def test_published_annotations_become_hidden_events(clips: Path, tmp_path: Path)
     source = tmp_path / "COIN.json"
     source.write_text(json.dumps({"database": database}), encoding="utf-8")
     out = tmp_path / "dark.jsonl"
-    options = {"input": source, "media_root": clips, "layout": "{id}.mp4", "out": out}
-    assert run("dark-event", **options) == 0
+    assert run("dark-event", source, out, media_root=clips, layout="{id}.mp4") == 0
     (row,), (held_out,) = read_examples(out), read_examples(tmp_path / "dark.test.jsonl")
     assert row.answer == held_out.answer == "season the fish"
     assert row.extra["event"] == [2.0, 4.0]
@@ -258,13 +254,12 @@ def test_published_annotations_become_hidden_events(clips: Path, tmp_path: Path)
 
 def test_rows_without_a_reply_are_asked_again(serve: Serve, clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "mix.jsonl"
-    words = ["--setting", "teacher.max_retries=0", "--setting", "teacher.give_up_after=99"]
-    words += ["--setting", "samples=1", "--input", str(clips), "--out", str(out), "--model", "m"]
+    words = ["teacher.max_retries=0", "teacher.give_up_after=99", "samples=1"]
     flaky = serve(teacher, fault_rate=0.5, faults=("503",), seed=1)
-    cli.main(["data", "proxy", "mix-vid", *words, "--teacher", flaky.url])
+    run("mix-vid", clips, out, *taught(flaky), *words)
     gone = [q["detail"].partition(":")[0] for q in quarantine(out)]
     assert 0 < gone.count("no reply") < 6
-    assert cli.main(["data", "proxy", "mix-vid", *words, "--teacher", serve(teacher).url]) == 0
+    assert run("mix-vid", clips, out, *taught(serve(teacher)), *words) == 0
     assert len(read_examples(out)) == 4
 
 
@@ -279,11 +274,9 @@ def test_a_model_may_judge_what_is_inferred(
 
     out = tmp_path / "dark.jsonl"
     judged = serve(judge)
-    words = ["--input", str(annotated), "--media-root", str(clips), "--out", str(out)]
-    words += ["--teacher", serve(teacher).url, "--model", "m", "--setting", "samples=1"]
-    for setting in ("type=openai", f'urls=["{judged.url}"]', "model=j", "verdict=choice"):
-        words += ["--setting", f"judge.{setting}"]
-    assert cli.main(["data", "proxy", "dark-event", *words]) == 0
+    named = f"judge={{type: openai, urls: [{judged.url}], model: j, verdict: choice}}"
+    words = [*taught(serve(teacher)), "samples=1", named]
+    assert run("dark-event", annotated, out, *words, media_root=clips) == 0
     scores = [row.extra["scores"] for row in read_examples(out)]
     assert scores == [{"nothing": 0.0, "context": 0.5, "event": 1.0}] * 4
     assert len(quarantine(out)) == 2

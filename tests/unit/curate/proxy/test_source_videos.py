@@ -11,10 +11,19 @@ from typing import Any
 import pytest
 
 from kinograd.config.video import VideoConfig
-from kinograd.curate.events import Event, annotated, divided, shots
-from kinograd.curate.proxy.options import Jigsaw, MixVid, Needles
-from kinograd.curate.proxy.produce import Plan, produce
-from kinograd.curate.proxy.source_video import Film, divide, opener, raw_clips
+from kinograd.curate.events import Event, annotated_events, shots, split_long
+from kinograd.curate.proxy.jigsaw import Jigsaw
+from kinograd.curate.proxy.mix_vid import MixVid
+from kinograd.curate.proxy.needles import Needles
+from kinograd.curate.proxy.produce import build_rows
+from kinograd.curate.proxy.source_video import (
+    SourceVideo,
+    assign_splits,
+    make_prober,
+    raw_clips,
+)
+from kinograd.curate.proxy.task import ProxyTask
+from kinograd.curate.selection import locate
 from kinograd.datasets.rows import Reason, Rejected, RowResult
 from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import (
@@ -66,7 +75,7 @@ def test_what_is_no_film_says_why(
     data = (clips / "red.mp4").read_bytes()
     (tmp_path / "red.mp4").write_bytes(data)
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
-    found = opener(str(tmp_path))(("rows:7", bad))
+    found = make_prober(str(tmp_path))(("rows:7", bad))
     assert isinstance(found, Rejected)
     assert (found.where, found.id, found.reason) == ("rows:7", "a", reason)
     assert message in found.detail
@@ -74,15 +83,15 @@ def test_what_is_no_film_says_why(
 
 def test_a_film_that_is_a_cut_already_is_cut_along_its_own_timeline(clips: Path) -> None:
     cut = Cut((Span("red.mp4", 2.0, 4.0), Black(1.0), Span("blue.mp4", 5.0)))
-    film = opener(str(clips))(("rows:1", row(Media(MediaType.VIDEO, cut))))
-    assert isinstance(film, Film)
-    assert film.duration == pytest.approx(10.0)
-    assert film.show(1.0, 4.0) == (
+    video = make_prober(str(clips))(("rows:1", row(Media(MediaType.VIDEO, cut))))
+    assert isinstance(video, SourceVideo)
+    assert video.duration == pytest.approx(10.0)
+    assert video.show(1.0, 4.0) == (
         Span("red.mp4", 3.0, 4.0),
         Black(1.0),
         Span("blue.mp4", 5.0, 6.0),
     )
-    assert film.show(2.25, 2.5) == (Black(0.25),)
+    assert video.show(2.25, 2.5) == (Black(0.25),)
 
 
 def test_raw_clips_are_found_by_name(clips: Path, tmp_path: Path) -> None:
@@ -98,9 +107,9 @@ def test_raw_clips_are_found_by_name(clips: Path, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------ splits
 
 
-@pytest.mark.parametrize(("task", "options"), [("mix-vid", MixVid()), ("needles", Needles())])
+@pytest.mark.parametrize("task", [MixVid, Needles])
 def test_no_source_is_in_two_splits(
-    task: str, options: Any, rows: list[Example], clips: Path, tmp_path: Path
+    task: type[ProxyTask], rows: list[Example], clips: Path, tmp_path: Path
 ) -> None:
     """Not under another name either, and both clips of a mix counted."""
     root = tmp_path / "media"
@@ -114,8 +123,8 @@ def test_no_source_is_in_two_splits(
         again.append(replace(example, id=f"{example.id}-copy", question=asked, media=media))
     both = 0
     for seed in range(6):
-        plan = Plan(task, options, str(root), seed, test_fraction=0.5)
-        found = list(produce([*rows, *again], "rows", plan))
+        settings = task(media_root=str(root), seed=seed, test_fraction=0.5)
+        found = list(build_rows(locate([*rows, *again], "rows"), settings))
         shown: dict[str, set[str]] = {"train": set(), "test": set()}
         for example in found:
             if isinstance(example, Example):
@@ -127,26 +136,26 @@ def test_no_source_is_in_two_splits(
     assert both >= 3
 
 
-def test_a_row_that_takes_from_both_splits_is_left_out(films: list[Film]) -> None:
-    a, b = (replace(f, split=s) for f, s in zip(films, ("train", "test"), strict=False))
-    both = replace(films[2], sources=(*a.sources, *b.sources))
-    found = list(divide([a, b, both], None, 0))
+def test_a_row_that_takes_from_both_splits_is_left_out(videos: list[SourceVideo]) -> None:
+    a, b = (replace(f, split=s) for f, s in zip(videos, ("train", "test"), strict=False))
+    both = replace(videos[2], sources=(*a.sources, *b.sources))
+    found = list(assign_splits([a, b, both], None, 0))
     assert found[:2] == [a, b]
     assert isinstance(found[2], Rejected)
     assert "shares a source file with split test" in found[2].detail
 
 
-def test_without_a_fraction_rows_keep_their_split(films: list[Film]) -> None:
-    kept = [replace(f, split=f"s{i}") for i, f in enumerate(films)]
-    assert list(divide(kept, None, 0)) == kept
+def test_without_a_fraction_rows_keep_their_split(videos: list[SourceVideo]) -> None:
+    kept = [replace(f, split=f"s{i}") for i, f in enumerate(videos)]
+    assert list(assign_splits(kept, None, 0)) == kept
 
 
 def test_workers_change_nothing(rows: list[Example], clips: Path) -> None:
     bad: list[RowResult] = [Rejected("rows:9", Reason.JSON, "not JSON"), row(whole("gone.mp4"))]
     found = []
     for workers in (1, 2):
-        plan = Plan("jigsaw", Jigsaw(), str(clips), workers=workers)
-        found.append(list(produce([*rows, *bad, rows[0]], "rows", plan)))
+        task = Jigsaw(media_root=str(clips), workers=workers)
+        found.append(list(build_rows(locate([*rows, *bad, rows[0]], "rows"), task)))
     assert found[0] == found[1]
     gone = [r for r in found[0] if isinstance(r, Rejected)]
     assert [r.reason for r in gone] == [Reason.JSON, Reason.MISSING, Reason.DUPLICATE]
@@ -164,15 +173,15 @@ def test_events_without_words_or_time_are_passed_over() -> None:
         {"start": 1, "end": 2, "text": ""},
         "words",
     ]
-    found = annotated(row(extra={"events": events}))
+    found = annotated_events(row(extra={"events": events}))
     assert found == (Event(1.0, 2.0, "a"), Event(3.0, 4.0, "b"))
-    assert annotated(row()) == ()
+    assert annotated_events(row()) == ()
 
 
 @pytest.mark.parametrize("bad", [{"start": "x", "end": 2}, {"start": 0, "end": float("nan")}])
 def test_events_at_no_time_are_errors(bad: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"extra.events\[0\]"):
-        annotated(row(extra={"events": [{**bad, "text": "x"}]}))
+        annotated_events(row(extra={"events": [{**bad, "text": "x"}]}))
 
 
 def test_shots_end_where_the_picture_changes(tmp_path: Path) -> None:
@@ -189,8 +198,8 @@ def test_shots_end_where_the_picture_changes(tmp_path: Path) -> None:
         shots("gone.mp4", VideoConfig(), tmp_path)
 
 
-def test_long_shots_are_divided() -> None:
-    found = divided([Event(0.0, 4.0), Event(4.0, 14.0)], 4.0)
+def test_long_shots_are_split() -> None:
+    found = split_long([Event(0.0, 4.0), Event(4.0, 14.0)], 4.0)
     assert [e.start for e in found] == pytest.approx([0.0, 4.0, 4 + 10 / 3, 4 + 20 / 3])
     assert found[-1].end == 14.0
 

@@ -13,18 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinograd.commands.settings import read_settings
 from kinograd.curate.events import Event
-from kinograd.curate.proxy import dark_event, jigsaw, mix_vid, needles, removed, reversed
-from kinograd.curate.proxy.options import (
-    DarkEvent,
-    Jigsaw,
-    MixVid,
-    Needles,
-    Removed,
-    Reversed,
-)
-from kinograd.curate.proxy.produce import BUILDERS
-from kinograd.curate.proxy.source_video import Film
+from kinograd.curate.proxy.dark_event import DarkEvent
+from kinograd.curate.proxy.jigsaw import Jigsaw
+from kinograd.curate.proxy.mix_vid import MixVid
+from kinograd.curate.proxy.needles import Needles
+from kinograd.curate.proxy.removed import Removed
+from kinograd.curate.proxy.reversed import Reversed
+from kinograd.curate.proxy.source_video import SourceVideo
+from kinograd.curate.proxy.task import ProxyTask
+from kinograd.curate.proxy.tasks import TASKS
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.grading.choice import read_choice
 from kinograd.kinds import check_gold
@@ -34,7 +33,7 @@ from kinograd.video.cut import Piece, Timeline, media_from_json
 from .conftest import EVENTS, GROUNDS, SECONDS, colour_of
 
 See = Callable[[Media], Clip]
-OPTIONS: dict[str, Any] = {
+SETTINGS: dict[str, ProxyTask] = {
     "dark-event": DarkEvent(),
     "mix-vid": MixVid(),
     "jigsaw": Jigsaw(),
@@ -44,23 +43,27 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def made(task: str, films: list[Film], seed: int = 0, **over: Any) -> list[Example]:
+def build(task: str, videos: list[SourceVideo], **over: Any) -> list[Example | Rejected]:
+    return list(SETTINGS[task].model_copy(update=over).build(videos))
+
+
+def made(task: str, videos: list[SourceVideo], seed: int = 0, **over: Any) -> list[Example]:
     """The rows; none may be refused."""
-    found = list(BUILDERS[task](films, replace(OPTIONS[task], **over), seed))
+    found = build(task, videos, seed=seed, **over)
     assert all(isinstance(row, Example) for row in found), found
     return [row for row in found if isinstance(row, Example)]
 
 
-def refused(task: str, films: list[Film], **over: Any) -> list[Rejected]:
-    found = list(BUILDERS[task](films, replace(OPTIONS[task], **over), 0))
+def refused(task: str, videos: list[SourceVideo], **over: Any) -> list[Rejected]:
+    found = build(task, videos, **over)
     return [row for row in found if isinstance(row, Rejected)]
 
 
-def copies(film: Film, count: int) -> list[Film]:
-    """The film under many names, for what is drawn."""
-    row = film.example
+def copies(video: SourceVideo, count: int) -> list[SourceVideo]:
+    """The video under many names, for what is drawn."""
+    row = video.example
     return [
-        replace(film, example=replace(row, id=f"{row.id}-{i}"), sources=(f"{i}",))
+        replace(video, example=replace(row, id=f"{row.id}-{i}"), sources=(f"{i}",))
         for i in range(count)
     ]
 
@@ -71,20 +74,20 @@ def runs(clip: Clip) -> list[tuple[str, float]]:
     return [(name, len(list(some)) / clip.native_fps) for name, some in groupby(seen)]
 
 
-@pytest.mark.parametrize("task", OPTIONS)
+@pytest.mark.parametrize("task", SETTINGS)
 def test_rows_pass_their_graders_and_hang_on_nothing_but_seed_and_film(
-    task: str, films: list[Film], see: See
+    task: str, videos: list[SourceVideo], see: See
 ) -> None:
-    rows = made(task, films)
+    rows = made(task, videos)
     for row in rows:
         assert check_gold(row.kind, row.answer, row.options) is None
         assert row.extra["of"] in row.id
         assert len(see(row.media[0]).frames) >= 8
-    assert made(task, films) == rows
-    assert made(task, films, seed=1) != rows
+    assert made(task, videos) == rows
+    assert made(task, videos, seed=1) != rows
     if task not in ("mix-vid", "needles"):  # a partner may change with the company
-        some = [row for row in rows if row.extra["of"] == films[2].id]
-        assert made(task, [films[2]]) == some
+        some = [row for row in rows if row.extra["of"] == videos[2].id]
+        assert made(task, [videos[2]]) == some
 
 
 @pytest.fixture
@@ -95,15 +98,15 @@ def see(every_frame: See) -> See:
 # ------------------------------------------------------------------------ hidden
 
 
-def test_the_hidden_event_is_black_and_nothing_else(films: list[Film], see: See) -> None:
+def test_the_hidden_event_is_black_and_nothing_else(videos: list[SourceVideo], see: See) -> None:
     chosen = set()
-    for film, row in zip(films, made("dark-event", films), strict=True):
+    for video, row in zip(videos, made("dark-event", videos), strict=True):
         start, end = row.extra["event"]
         ((does),) = [text for a, b, text in EVENTS if [a, b] == [start, end]]
         chosen.add(does)
         assert row.answer.endswith(does)
         assert row.question.startswith("Examine a video that includes a black screen segment")
-        clip, whole = see(row.media[0]), see(film.example.media[0])
+        clip, whole = see(row.media[0]), see(video.example.media[0])
         dark = (clip.timestamps >= start) & (clip.timestamps < end)
         assert not clip.frames[dark].any()
         assert (clip.frames[~dark] == whole.frames[~dark]).all()
@@ -112,8 +115,8 @@ def test_the_hidden_event_is_black_and_nothing_else(films: list[Film], see: See)
     assert len(chosen) > 1
 
 
-def test_context_is_cut_to_what_is_wanted(films: list[Film]) -> None:
-    for row in made("dark-event", films, context=1.5):
+def test_context_is_cut_to_what_is_wanted(videos: list[SourceVideo]) -> None:
+    for row in made("dark-event", videos, context=1.5):
         first, dark, last = row.media[0].cut.segments
         assert isinstance(first, Span)
         assert isinstance(dark, Black)
@@ -136,9 +139,9 @@ def test_only_events_within_the_limits_are_hidden(
     line = Timeline((Piece("a.mp4", 0.0, 20.0, 0.0),), 4.0, 80, 20.0)
     row = Example("a", Kind.FREE_FORM, "", "", ())
     events = tuple(Event(a, a + length, "x") for a, length in drawn)
-    film = Film(row, line, ("a",), "train", "rows:1", events)
-    options = DarkEvent(before=before, after=after, shortest=shortest, longest=8.0)
-    (found,) = dark_event.build([film], options, seed)
+    video = SourceVideo(row, line, ("a",), "train", "rows:1", events)
+    task = DarkEvent(before=before, after=after, shortest=shortest, longest=8.0, seed=seed)
+    (found,) = task.build([video])
     fit = [
         [e.start, e.end]
         for e in events
@@ -157,8 +160,8 @@ def test_only_events_within_the_limits_are_hidden(
 # ------------------------------------------------------------------------- mixed
 
 
-def test_two_clips_take_turns(films: list[Film], see: See) -> None:
-    rows = made("mix-vid", films)
+def test_two_clips_take_turns(videos: list[SourceVideo], see: See) -> None:
+    rows = made("mix-vid", videos)
     for row in rows:
         own = row.id.removeprefix("film-").removesuffix("-mix_vid")
         other = row.extra["beside"].removeprefix("film-")
@@ -176,51 +179,51 @@ def test_two_clips_take_turns(films: list[Film], see: See) -> None:
             mine = [s for s in row.media[0].cut.segments if s.path == f"{path}.mp4"]  # type: ignore[union-attr]
             assert all(a.end == b.start for a, b in pairwise(mine))  # type: ignore[union-attr]
     assert {row.extra["target"] for row in rows} == {"first", "second"}
-    assert Counter(row.extra["beside"] for row in rows) == Counter(f.id for f in films)
-    assert {row.extra["target"] for row in made("mix-vid", films, target="second")} == {"second"}
+    assert Counter(row.extra["beside"] for row in rows) == Counter(f.id for f in videos)
+    assert {row.extra["target"] for row in made("mix-vid", videos, target="second")} == {"second"}
 
 
-def test_total_bounds_a_mix(films: list[Film], see: See) -> None:
-    for row in made("mix-vid", films, total=9.0, coverage=0.0):
+def test_total_bounds_a_mix(videos: list[SourceVideo], see: See) -> None:
+    for row in made("mix-vid", videos, total=9.0, coverage=0.0):
         assert 6 <= see(row.media[0]).duration <= 9
-    gone = refused("mix-vid", films, total=9.0)
-    assert len(gone) == len(films)
+    gone = refused("mix-vid", videos, total=9.0)
+    assert len(gone) == len(videos)
     assert "too little of the clip is left for its question" in gone[0].detail
 
 
-def test_a_question_that_fits_both_is_ambiguous(films: list[Film]) -> None:
-    asked = [replace(f, example=replace(f.example, question="What is done?")) for f in films]
+def test_a_question_that_fits_both_is_ambiguous(videos: list[SourceVideo]) -> None:
+    asked = [replace(f, example=replace(f.example, question="What is done?")) for f in videos]
     assert [r.detail.split(":")[0] for r in refused("mix-vid", asked)] == ["ambiguous"] * 6
     assert len(made("mix-vid", asked, strict=False)) == 6
     alike = [replace(f, example=replace(f.example, answer="A bar falls.")) for f in asked]
     assert len(refused("mix-vid", alike, strict=False)) == 6
 
 
-def test_no_clip_is_mixed_with_itself(films: list[Film]) -> None:
-    (alone,) = refused("mix-vid", films[:1])
+def test_no_clip_is_mixed_with_itself(videos: list[SourceVideo]) -> None:
+    (alone,) = refused("mix-vid", videos[:1])
     assert alone.detail.startswith("nothing to mix with")
-    twins = [replace(film, sources=("same",)) for film in films[:2]]
+    twins = [replace(video, sources=("same",)) for video in videos[:2]]
     assert len(refused("mix-vid", twins)) == 2
 
 
-def test_a_clip_that_is_too_short_is_no_partner(films: list[Film]) -> None:
-    short = replace(films[0], line=replace(films[0].line, duration=0.5))
+def test_a_clip_that_is_too_short_is_no_partner(videos: list[SourceVideo]) -> None:
+    short = replace(videos[0], line=replace(videos[0].line, duration=0.5))
     for task in ("mix-vid", "needles"):
-        found = BUILDERS[task]([short, *films[1:3]], OPTIONS[task], 0)
+        found = build(task, [short, *videos[1:3]])
         assert [isinstance(row, Example) for row in found] == [False, True, True]
 
 
-def test_captions_are_no_questions_about_one_of_two(films: list[Film]) -> None:
-    captions = [replace(f, example=replace(f.example, kind=Kind.CAPTION)) for f in films]
+def test_captions_are_no_questions_about_one_of_two(videos: list[SourceVideo]) -> None:
+    captions = [replace(f, example=replace(f.example, kind=Kind.CAPTION)) for f in videos]
     assert {(r.question, r.answer) for r in made("mix-vid", captions)} == {("", "")}
-    assert made("mix-vid", films, fresh=True) == made("mix-vid", captions)
+    assert made("mix-vid", videos, fresh=True) == made("mix-vid", captions)
 
 
-def test_a_question_with_a_rule_keeps_it(films: list[Film]) -> None:
+def test_a_question_with_a_rule_keeps_it(videos: list[SourceVideo]) -> None:
     choice = replace(
-        films[0].example, kind=Kind.MULTIPLE_CHOICE, answer="B", options=("A. up", "B. down")
+        videos[0].example, kind=Kind.MULTIPLE_CHOICE, answer="B", options=("A. up", "B. down")
     )
-    row = made("mix-vid", [replace(films[0], example=choice), films[1]])[0]
+    row = made("mix-vid", [replace(videos[0], example=choice), videos[1]])[0]
     assert (row.kind, row.answer, row.options) == (choice.kind, "B", choice.options)
 
 
@@ -238,9 +241,9 @@ def test_a_question_with_a_rule_keeps_it(films: list[Film]) -> None:
     ],
 )
 def test_who_does_not_look_is_at_chance(
-    task: str, over: dict[str, Any], answers: str, films: list[Film]
+    task: str, over: dict[str, Any], answers: str, videos: list[SourceVideo]
 ) -> None:
-    rows = made(task, copies(films[0], 600), **over)
+    rows = made(task, copies(videos[0], 600), **over)
     counts = Counter(row.answer for row in rows)
     assert sorted(counts) == list(answers)
     share = len(rows) / len(answers)
@@ -248,8 +251,8 @@ def test_who_does_not_look_is_at_chance(
     assert {row.extra["chance"] for row in rows} == {1 / len(answers)}
 
 
-def test_jigsaw_answers_put_the_pieces_in_order(films: list[Film], see: See) -> None:
-    for film, row in zip(films, made("jigsaw", films), strict=True):
+def test_jigsaw_answers_put_the_pieces_in_order(videos: list[SourceVideo], see: See) -> None:
+    for video, row in zip(videos, made("jigsaw", videos), strict=True):
         letter = read_choice(row.answer, row.options)
         order = next(o for o in row.options if o.startswith(f"{letter}."))[3:]
         starts = [s.start for s in row.media[0].cut.segments if isinstance(s, Span)]
@@ -257,19 +260,19 @@ def test_jigsaw_answers_put_the_pieces_in_order(films: list[Film], see: See) -> 
         assert in_time == sorted(starts)
         assert all(b - a - row.extra["length"] >= 0.499 for a, b in pairwise(in_time))
         assert len(set(row.options)) == 4
-        assert see(row.media[0]).duration == pytest.approx(film.duration - 1.0)
+        assert see(row.media[0]).duration == pytest.approx(video.duration - 1.0)
 
 
-def test_jigsaw_as_a_number(films: list[Film]) -> None:
-    for row in made("jigsaw", films, form="number", pieces=4, gap=0.1):
+def test_jigsaw_as_a_number(videos: list[SourceVideo]) -> None:
+    for row in made("jigsaw", videos, form="number", pieces=4, gap=0.1):
         starts = [s.start for s in row.media[0].cut.segments if isinstance(s, Span)]
         assert row.kind is Kind.NUMERICAL
         assert [starts[int(n) - 1] for n in row.answer] == sorted(starts)
 
 
-def test_backwards_shows_the_same_frames_last_first(films: list[Film], see: See) -> None:
-    rows = made("reversed", films)
-    assert len(rows) == 2 * len(films)
+def test_backwards_shows_the_same_frames_last_first(videos: list[SourceVideo], see: See) -> None:
+    rows = made("reversed", videos)
+    assert len(rows) == 2 * len(videos)
     for forwards, backwards in zip(rows[::2], rows[1::2], strict=True):
         there, back = see(forwards.media[0]), see(backwards.media[0])
         assert len(there.frames) == 20
@@ -278,10 +281,10 @@ def test_backwards_shows_the_same_frames_last_first(films: list[Film], see: See)
         assert sorted((forwards.answer, backwards.answer)) == ["A", "B"]
 
 
-def test_the_gap_is_where_the_answer_says(films: list[Film], see: See) -> None:
-    for row in made("removed", films):
+def test_the_gap_is_where_the_answer_says(videos: list[SourceVideo], see: See) -> None:
+    for row in made("removed", videos):
         clip = see(row.media[0])
-        # the bar stands one line further down in each frame of the film
+        # the bar stands one line further down in each frame of the video
         lines = [
             int(np.argmax(f[1].astype(int).sum(1) + f[2].astype(int).sum(1))) for f in clip.frames
         ]
@@ -295,9 +298,9 @@ def test_the_gap_is_where_the_answer_says(films: list[Film], see: See) -> None:
 
 @pytest.mark.parametrize("needle", ["clip", "black"])
 def test_needles_can_be_counted_and_not_guessed_by_the_length(
-    needle: Any, films: list[Film], see: See
+    needle: Any, videos: list[SourceVideo], see: See
 ) -> None:
-    for row in made("needles", films, needle=needle):
+    for row in made("needles", videos, needle=needle):
         own = row.extra["of"].removeprefix("film-")
         clip = see(row.media[0])
         shown = runs(clip)
@@ -322,32 +325,35 @@ def test_needles_can_be_counted_and_not_guessed_by_the_length(
     ],
 )
 def test_films_that_are_too_short_are_refused(
-    task: str, over: dict[str, Any], films: list[Film]
+    task: str, over: dict[str, Any], videos: list[SourceVideo]
 ) -> None:
-    gone = refused(task, films, **over)
-    assert len(gone) == len(films)
+    gone = refused(task, videos, **over)
+    assert len(gone) == len(videos)
     assert {r.reason for r in gone} == {Reason.FILTERED}
-    assert gone[0].id == films[0].id
+    assert gone[0].id == videos[0].id
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("task", "settings", "message"),
     [
-        (lambda: DarkEvent(before=-1), "--before must not be negative"),
-        (lambda: DarkEvent(shortest=9, longest=3), "--shortest 9 is more than --longest 3"),
-        (lambda: Jigsaw(pieces=9), "--pieces must be 2 to 6"),
-        (lambda: Jigsaw(choices=1), "--choices"),
-        (lambda: MixVid(shortest=0), "--shortest must be more than 0"),
-        (lambda: Removed(gap=0), "--gap"),
-        (lambda: Needles(fewest=5), "--fewest 5 is more than --most 4"),
-        (lambda: Reversed(shortest=float("nan")), "--shortest must not be negative"),
+        ("dark-event", ["before=-1"], "before: .*greater than or equal to 0"),
+        ("dark-event", ["shortest=9", "longest=3"], "shortest 9.0 is more than longest 3.0"),
+        ("jigsaw", ["pieces=9"], "pieces: .*less than or equal to 6"),
+        ("jigsaw", ["choices=1"], "choices"),
+        ("mix-vid", ["shortest=0"], "shortest: .*greater than 0"),
+        ("removed", ["gap=0"], "gap"),
+        ("needles", ["fewest=5"], "fewest 5 is more than most 4"),
+        ("reversed", ["shortest=.nan"], "shortest"),
+        ("jigsaw", ["teacher.model=m"], "teacher: unknown key"),
+        ("jigsaw", ["peices=3"], "pieces"),
     ],
 )
-def test_options_that_make_no_sense(make: Callable[[], object], message: str) -> None:
+def test_settings_that_make_no_sense(task: str, settings: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make()
+        read_settings(TASKS[task], settings)
 
 
 def test_every_task_is_here() -> None:
-    modules = {dark_event, mix_vid, jigsaw, reversed, removed, needles}
-    assert {module.build for module in modules} == set(BUILDERS.values())
+    assert SETTINGS.keys() == TASKS.keys()
+    assert all(isinstance(SETTINGS[name], task) for name, task in TASKS.items())
+    assert all(task.name.replace("_", "-") == name for name, task in TASKS.items())
