@@ -36,13 +36,14 @@ golden: .venv/.installed  ## write the golden files anew; review the diff
 	$(PYTEST) -m "not ($(EXTRA))" --update-golden
 	git diff --stat tests/golden
 
-fmt: .venv/.installed  ## format and mend what ruff can mend
+fmt: .venv/.installed  ## format, and fix what ruff can fix
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-check: .venv/.installed  ## lint, types and the structure of the code
+check: .venv/.installed  ## lint, types, prose and the structure of the code
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/python scripts/lint_docstrings.py
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	$(PYTEST) tests/unit/test_structure.py
 

@@ -1,4 +1,4 @@
-"""The command line: finds the verb, imports it, runs it, and turns errors into one line.
+"""Command line: finds the verb, imports it, runs it, and turns errors into one line.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """

@@ -1,8 +1,7 @@
-"""The words of Kinograd as data: what the stages hand to each other.
+"""Vocabulary of Kinograd as data: frozen dataclasses that the stages exchange.
 
-Every stage is a function between these frozen dataclasses, so that each can be
-tested alone. This module imports no torch: configuration, rewards and reports
-load in a fraction of a second.
+Every stage is a function between them, so that each can be tested alone. The module
+imports no torch: configuration, rewards and reports load in a fraction of a second.
 
 Shape legend: T frames, C channels, H height, W width, G rollouts in a group.
 """
@@ -18,7 +17,7 @@ import numpy as np
 
 
 class Kind(StrEnum):
-    """What sort of answer an Example wants, hence which rubric grades it."""
+    """Form of the answer that an Example asks for, which selects its grader."""
 
     MULTIPLE_CHOICE = "multiple_choice"
     NUMERICAL = "numerical"
@@ -31,14 +30,14 @@ class Kind(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a rollout ended."""
+    """Reason why a rollout ended."""
 
     END = "end"  # the model closed its turn
     LENGTH = "length"  # the token budget ran out: the answer is truncated
 
 
 class Unscored(StrEnum):
-    """Why a rollout has no score. Unscored is not wrong: it carries no advantage."""
+    """Reason why a rollout has no score. Unscored is not wrong: it carries no advantage."""
 
     TRUNCATED = "truncated"
     EMPTY = "empty"
@@ -79,7 +78,7 @@ class Cut:
 
     @classmethod
     def whole(cls, path: str) -> Cut:
-        """The cut that plays one whole file."""
+        """Make the cut that plays one file from start to end."""
         return cls((Span(path),))
 
     @property
@@ -103,7 +102,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class VideoSpec:
-    """The sampling contract shared by rollout, training, evaluation and serving.
+    """Sampling contract shared by rollout, training, evaluation and serving.
 
     Either ``fps`` (with ``min_frames``/``max_frames``) or ``nframes``. Pixel limits
     are per frame, before rounding to ``size_factor`` (patch x merge, set by the model:
@@ -255,7 +254,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The grade of one rollout: a value with named parts, or unscored with a reason.
+    """Grade of one rollout: a value with named parts, or unscored with a reason.
 
     ``correct`` says whether the task was solved (accuracy above the rubric's
     threshold); T-GRPO's bonus and the length bonus share this one definition.
@@ -279,7 +278,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The G rollouts of one Example under one View, with their scores once graded.
+    """G rollouts of one Example under one View, with their scores once graded.
 
     ``twin`` is the same Example under another View (T-GRPO: shuffled frames).
     """
@@ -326,7 +325,7 @@ class JudgeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said: a value (dark_event 0/1/2, mix_vid 0/1, caption recall and
+    """Result of a judge: a value (dark_event 0/1/2, mix_vid 0/1, caption recall and
     precision in ``parts``) or unscored with a reason. An outage is never a zero."""
 
     value: float | None
@@ -348,7 +347,7 @@ class Judge(Protocol):
 
 
 class KinogradError(Exception):
-    """Something the user can mend; its message names the thing and the fix.
+    """Error that the user can fix; its message names the cause and the fix.
 
     The command line prints it without a traceback and exits with status 1.
     """

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import typer
 
 VERBS = {
-    "demo": "The whole story on this machine: a world, a model from scratch, SFT, RL, report",
-    "sft": "Supervised cold start from worked examples",
-    "rl": "Reinforcement from answers: GRPO, T-GRPO",
-    "eval": "Accuracy on held-out clips with intervals; eval compare A B, paired",
-    "report": "One HTML file of a run: curves, evaluations, rollouts with their frames",
-    "ask": "One question about one clip",
-    "data": "Import, prove, count, mix, filter and annotate data; proxy tasks; cached clips",
-    "judge": "Serve a judge model; prove that a judge judges a canary set right",
+    "demo": "Run the method on this machine: synthetic clips, tiny model, SFT, RL, report",
+    "sft": "Fine-tune on worked examples (supervised cold start)",
+    "rl": "Improve a model by reinforcement learning: GRPO, T-GRPO, …",
+    "eval": "Evaluate a model with confidence intervals; eval compare A B, paired",
+    "report": "Write one HTML file of runs: curves, evaluations, rollouts with frames",
+    "ask": "Ask a model one question about one clip",
+    "data": "Import, validate, mix, filter and annotate data; make proxy tasks; cache clips",
+    "judge": "Serve a judge model; check a judge against the canary set",
     "config": "Show a resolved recipe, or the JSON Schema of recipes",
-    "doctor": "Check the installation: versions, devices, known conflicts, and what mends them",
+    "doctor": "Check the installation: versions, devices, known conflicts, and their fixes",
 }
 """Verb to its line of help, in the order of use; the module is ``commands/<verb>.py``."""
 

@@ -1,4 +1,4 @@
-"""``kinograd doctor``: what is installed, what is broken, and the command that mends it."""
+"""``kinograd doctor``: installed versions, devices, known conflicts, and how to fix them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the diagnosis. ``fix`` is a command or a sentence; empty when all is well."""
+    """One line of the diagnosis. ``fix`` is a command or a sentence, empty if none is needed."""
 
     name: str
     state: State
@@ -42,7 +42,7 @@ EXTRAS = {
     "trackio": ("trackio", "run.trackers"),
     "wandb": ("wandb", "run.trackers"),
 }
-"""Extra of the package to the module it brings and what that is for."""
+"""Extra of the package to (module that it installs, purpose)."""
 
 # Wheels linked against CUDA libraries: present but broken, they take transformers down.
 BYSTANDERS = ("torchvision", "torchaudio", "torchcodec")
@@ -55,10 +55,12 @@ DECODERS = ("h264", "hevc", "vp9", "av1")
 def run(
     model: Annotated[
         str | None,
-        typer.Option(help="Check a checkpoint instead: would the learner train what it should?"),
+        typer.Option(
+            help="Check a checkpoint instead: compare log-probs and gradients with plain rows."
+        ),
     ] = None,
 ) -> None:
-    """Check the installation, or a checkpoint. Exit status 1 if anything is broken."""
+    """Check the installation, or a checkpoint; exit status 1 if anything is broken."""
     checks = list(diagnose() if model is None else examine(model))
     for check in checks:
         state = typer.style(f"{check.state:8}", fg=COLOURS[check.state])
@@ -72,7 +74,7 @@ def run(
 
 
 def examine(model: str) -> Iterator[Check]:
-    """The learner's self-check on a checkpoint: shared prompts against plain rows."""
+    """Run the learner's self-check on a checkpoint: shared prompts against plain rows."""
     from kinograd.config.schema import ModelConfig
     from kinograd.models.load import load
     from kinograd.train.selfcheck import run_check
@@ -91,7 +93,7 @@ def examine(model: str) -> Iterator[Check]:
 
 
 def diagnose() -> Iterator[Check]:
-    """All checks, in the order in which one would mend things."""
+    """Yield all checks, in the order in which to fix faults."""
     yield _python()
     yield from _requirements()
     if _found("torch"):
@@ -114,7 +116,7 @@ def _python() -> Check:
 
 
 def _requirements() -> Iterator[Check]:
-    """Every package that Kinograd itself requires, at a version it allows."""
+    """Check every required package against the versions that Kinograd allows."""
     try:
         required = distribution("kinograd").requires or []
     except PackageNotFoundError:
@@ -147,7 +149,8 @@ def _torch() -> Check:
 
 
 def _import_error(module: str) -> str:
-    """The last line of what importing says, in another process: a bad wheel may crash it."""
+    """Import a module in a child process and return the last line of its error, or ""."""
+    # A child, because a broken wheel may crash the interpreter.
     code = [sys.executable, "-c", f"import {module}"]
     tried = subprocess.run(code, capture_output=True, text=True, check=False)
     if tried.returncode == 0:

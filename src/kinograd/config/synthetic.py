@@ -16,7 +16,7 @@ class SyntheticSplit(Section):
     rationale_fraction: Fraction = 1.0
     """Share of rows with a worked rationale; the others are terse."""
     terse: bool = True
-    """The other rows say "looks like X"; false: they have no rationale at all."""
+    """Write "looks like X" as the rationale of the other rows; false: none at all."""
 
 
 class SyntheticConfig(Section):
@@ -73,7 +73,7 @@ class SftControl(Section):
 
     type: Literal["sft"] = "sft"
     sections: dict[str, Any]
-    """Of an sft recipe; its number of steps follows from the time."""
+    """Sections of an sft recipe; the number of steps follows from the time."""
 
 
 class RftControl(Section):
@@ -88,7 +88,7 @@ class RftControl(Section):
     sampling_fraction: Fraction = 0.4
     """Share of the time that sampling takes."""
     sections: dict[str, Any]
-    """Of an sft recipe, for the imitation."""
+    """Sections of an sft recipe for the imitation."""
 
 
 class DecodeControl(Section):

@@ -1,8 +1,8 @@
 """Reports: run folders in, one HTML file out that opens offline and survives e-mail.
 
-Reads files only, never a model, and imports nothing heavy. What a run wrote is data, not
-markup: text is escaped in the page, embedded as escaped JSON, shown through
-``textContent``, and a content security policy forbids everything else.
+The room reads files only, never a model, and imports nothing heavy. Text of a run is data,
+not markup: the page escapes it, embeds it as escaped JSON and shows it through
+``textContent``; a content security policy forbids everything else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Metrics to small line charts: which series share one, and the geometry of the SVG."""
+"""Small line charts of metrics: grouping of series, and the geometry of the SVG."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Chart:
 
 
 def make_charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
-    """Charts of a run's ``metrics.jsonl``: one per topic (``topic/name``) and scale."""
+    """Lay out the charts of a run's ``metrics.jsonl``: one per topic (``topic/name``) and scale."""
     series: dict[str, Points] = {}
     broken: dict[str, list[int]] = {}
     for record in metrics:
@@ -70,7 +70,7 @@ def make_charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
 
 
 def number(value: float) -> str:
-    """A number in at most four significant digits, without a needless exponent."""
+    """Format a number in at most four significant digits, without a needless exponent."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e5:
@@ -80,15 +80,15 @@ def number(value: float) -> str:
 
 
 def _layout(series: dict[str, Points]) -> list[tuple[str, list[str]]]:
-    """(title, names) per chart: a topic's series, apart where their scales differ."""
+    """Group series into charts (title, names): by topic, split where scales differ."""
     charts: list[tuple[str, list[str]]] = []
     for name in sorted(series, key=_rank):
         topic, size = _topic(name), _magnitude(series[name])
         for title, names in charts:
             other = max(_magnitude(series[n]) for n in names)
             near = max(size, other) <= _SAME_SCALE * min(size, other) or 0 in (size, other)
-            alike = topic != name and (near or topic in _ONE_UNIT)
-            if title == topic and alike and len(names) < _MAX_SERIES:
+            fits = topic != name and (near or topic in _ONE_UNIT)
+            if title == topic and fits and len(names) < _MAX_SERIES:
                 names.append(name)
                 break
         else:
@@ -103,7 +103,7 @@ def _topic(name: str) -> str:
 
 
 def _rank(name: str) -> int:
-    """What a reader looks for first comes first; the rest as logged."""
+    """Rank a series: topics of ``_FIRST`` in that order, the others as logged, time last."""
     topic = _topic(name)
     return _FIRST.index(topic) if topic in _FIRST else len(_FIRST) + (topic == "time")
 
@@ -174,7 +174,7 @@ def _shown(value: float | None) -> str:
 
 
 def _thin(points: Points) -> Points:
-    """At most ``_MAX_POINTS`` points, each the mean of its neighbours."""
+    """Average neighbouring points until at most ``_MAX_POINTS`` are left."""
     size = math.ceil(len(points) / _MAX_POINTS)
     if size <= 1:
         return points
@@ -183,7 +183,7 @@ def _thin(points: Points) -> Points:
 
 
 def _running_mean(points: Points, window: int) -> Points:
-    """Centred mean; at the ends over what there is."""
+    """Compute the centred mean, over a shorter window at both ends."""
     half = window // 2
     out: Points = []
     for i, (x, _) in enumerate(points):
@@ -197,7 +197,7 @@ def _path(points: Points) -> str:
 
 
 def _span(values: list[float]) -> tuple[float, float]:
-    """Range of the y axis: from zero where the data come near it."""
+    """Choose the range of the y axis, from zero where the data come near it."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if 0 < low < 0.5 * high:
         low = 0.0
@@ -215,7 +215,7 @@ def _widen(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4, whole: bool = False) -> list[float]:
-    """Round numbers from at or below ``low`` to at or above ``high``, about ``wanted``."""
+    """List about ``wanted`` round numbers that cover ``low`` to ``high``."""
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)

@@ -29,13 +29,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Suite:
-    """Evaluations of the same questions, sampled alike, in order: hence comparable.
+    """Comparable evaluations, of the same questions under the same sampling, in order.
 
     Attributes:
-        title: how answers were drawn.
+        title: sampling of the answers.
         families: (name, main-view cell or None per evaluation).
         pairs: (label a, label b, figures of b - a from ``compare_records``).
-        refused: why a pair could not be compared.
+        refused: reasons why pairs could not be compared.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Suite:
 
 
 def make_suites(runs: Sequence[Run]) -> list[Suite]:
-    """Group all evaluations of ``runs`` by the questions they share and how they sampled."""
+    """Group all evaluations of ``runs`` by shared questions and by sampling."""
     groups: list[tuple[str, set[str], list[Evaluation]]] = []
     for run in runs:
         for name, rows in run.evaluations.items():
@@ -63,7 +63,7 @@ def make_suites(runs: Sequence[Run]) -> list[Suite]:
 
 
 def _label(run: Run, name: str, runs: Sequence[Run]) -> str:
-    """The evaluation's name, the run's, or both: whatever tells it apart."""
+    """Name an evaluation by its own name, its run's, or both: the shortest that is unique."""
     if len(runs) == 1:
         return name
     return run.name if len(run.evaluations) == 1 else f"{run.name} · {name}"
@@ -81,7 +81,7 @@ def _suite(title: str, members: list[Evaluation]) -> Suite:
     families = [(n, [e.figures["by"]["family"].get(n) for e in members]) for n in sorted(names)]
     pairs: list[tuple[str, str, dict[str, Any]]] = []
     refused: list[str] = []
-    for a, b in _telling_pairs(members):
+    for a, b in _pairs_to_compare(members):
         try:
             pairs.append((a.label, b.label, compare_records(a.records, b.records)))
         except DataError as error:
@@ -89,8 +89,8 @@ def _suite(title: str, members: list[Evaluation]) -> Suite:
     return Suite(title, members, families, pairs, refused)
 
 
-def _telling_pairs(members: list[Evaluation]) -> list[tuple[Evaluation, Evaluation]]:
-    """Neighbours and first with last; of a long series only each run's first and last."""
+def _pairs_to_compare(members: list[Evaluation]) -> list[tuple[Evaluation, Evaluation]]:
+    """Pair neighbours, and first with last; of a long series only each run's first and last."""
     if len(members) > _ALL_PAIRS_UP_TO:
         by_run: dict[str, list[Evaluation]] = {}
         for e in members:

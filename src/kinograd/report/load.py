@@ -1,4 +1,4 @@
-"""Find run folders and read what they hold. Everything is optional but the folder."""
+"""Reader of run folders, in which every file is optional."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kinograd.types import DataError
 
 @dataclass(frozen=True)
 class Run:
-    """The content of one run folder.
+    """Content of one run folder.
 
     Attributes:
-        name: how the report calls it; unique within a report.
+        name: label in the report, unique within it.
         recipe, recipe_text: parsed and as written.
         starts: the environment at each start (``env.json``).
         rollout_files: ``rollouts/step-N.jsonl`` by step, not read yet.
@@ -44,7 +44,7 @@ class Run:
 
 
 def load_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs in ``folders``: each one a run folder, or holds run folders, or both.
+    """Load all runs in ``folders``, each a run folder, a folder of run folders, or both.
 
     Raises:
         DataError: a folder holds no run, or a file in it is damaged.
@@ -66,20 +66,20 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def load_summaries(folders: Sequence[Path]) -> dict[str, Any]:
-    """``summary.json`` of each folder that has one, by folder name."""
+    """Read the ``summary.json`` of each folder that has one, by folder name."""
     files = {folder.resolve().name: folder / "summary.json" for folder in folders}
     return {name: _json(file) for name, file in files.items() if file.is_file()}
 
 
 def _is_run(folder: Path, stages: bool = False) -> bool:
-    """Whether there is something to show; a recipe alone is not, where its stages have runs."""
+    """Tell whether a folder has something to show; a recipe of ``stages`` alone has not."""
     layout = Layout(folder)
     has_recipe = layout.recipe.is_file() and not stages
     return bool(layout.evaluation_files()) or has_recipe or layout.metrics.is_file()
 
 
 def _children(folder: Path) -> list[Path]:
-    """Run folders directly inside, in the order they were started."""
+    """List the run folders directly inside, in the order in which they started."""
     runs = [p for p in folder.iterdir() if p.is_dir() and _is_run(p)]
     return sorted(runs, key=lambda p: (_started(p), p.name))
 
@@ -90,7 +90,7 @@ def _started(path: Path) -> str:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """The shortest trailing parts of the paths that tell them apart."""
+    """Shorten the paths to the fewest trailing parts that keep them distinct."""
     for depth in range(1, max((len(p.parts) for p in paths), default=1) + 1):
         names = ["/".join(p.parts[-depth:]) for p in paths]
         if len(set(names)) == len(names):

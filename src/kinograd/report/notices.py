@@ -1,4 +1,4 @@
-"""What a reader must know before believing the figures: counted, not judged."""
+"""Notices on top of a report: facts that qualify its figures, with counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Notice:
 
 
 def make_notices(runs: Sequence[Run], suites: Sequence[Suite], rollouts: Embedded) -> list[Notice]:
-    """All notices, warnings first; what is true of several runs is said once."""
+    """Collect all notices, warnings first; one that holds for several runs appears once."""
     found: list[Notice] = []
     for run in runs:
         found += _of_run(run)

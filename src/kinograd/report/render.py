@@ -1,4 +1,4 @@
-"""One HTML file from run folders: figures drawn here, rollouts browsed by a small script."""
+"""Renderer of the HTML page: figures drawn here, rollouts browsed by a small script."""
 
 from __future__ import annotations
 
@@ -37,41 +37,59 @@ def write_report(run_folders: Sequence[Path], out: Path) -> None:
 
 
 def render_report(run_folders: Sequence[Path], budget: Budget | None = None) -> str:
-    """The page as text; the same folders give the same text."""
+    """Render the page as text; the same folders give the same text."""
+    return render_page(make_page(run_folders, budget))
+
+
+def make_page(run_folders: Sequence[Path], budget: Budget | None = None) -> dict[str, Any]:
+    """Collect the content of the page, by name in the template.
+
+    Raises:
+        DataError: a folder holds no run, or a file in it is damaged.
+    """
     runs = load_runs(run_folders)
     suites = make_suites(runs)
     rollouts = embed(runs, budget or Budget())
     charts = [(run.name, make_charts(run.metrics)) for run in runs]
-    charts = [(name, drawn) for name, drawn in charts if drawn]
+    return {
+        "title": _title(run_folders),
+        "runs": runs,
+        "cards": [run for run in runs if run.metrics] or runs,
+        "facts": {run.name: _facts(run) for run in runs},
+        "notices": make_notices(runs, suites, rollouts),
+        "suites": suites,
+        "charts": [(name, drawn) for name, drawn in charts if drawn],
+        "summaries": {k: _flat(v) for k, v in load_summaries(run_folders).items()},
+        "rollouts": rollouts,
+    }
+
+
+def render_page(page: dict[str, Any]) -> str:
+    """Render collected content as one HTML file that needs nothing else."""
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     island = {
-        "charts": [chart.data for _, drawn in charts for chart in drawn],
-        "runs": rollouts.runs,
-        "strips": rollouts.strips,
+        "charts": [chart.data for _, drawn in page["charts"] for chart in drawn],
+        "runs": page["rollouts"].runs,
+        "strips": page["rollouts"].strips,
     }
-    page = _environment().get_template("report.html.j2")
-    return page.render(
-        title=_title(run_folders),
-        runs=runs,
-        cards=[run for run in runs if run.metrics] or runs,
-        facts={run.name: _facts(run) for run in runs},
-        notices=make_notices(runs, suites, rollouts),
-        suites=suites,
-        charts=charts,
-        chart_size=(WIDTH, HEIGHT),
-        summaries={k: _flat(v) for k, v in load_summaries(run_folders).items()},
-        has_rollouts=bool(rollouts.runs),
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        island=Markup(json.dumps(island, ensure_ascii=False).translate(_ISLAND)),
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            page,
+            chart_size=(WIDTH, HEIGHT),
+            style=Markup(style),
+            script=Markup(script),
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+            island=Markup(json.dumps(island, ensure_ascii=False).translate(_ISLAND)),
+        )
     )
 
 
 def _title(folders: Sequence[Path]) -> str:
-    """The folders' names; the name of their parent where they are many and have one."""
+    """Join the names of the folders; of more than two with one parent, name the parent."""
     paths = [folder.resolve() for folder in folders]
     if len(paths) > 2 and len({path.parent for path in paths}) == 1:
         return paths[0].parent.name
@@ -96,7 +114,7 @@ def _hash(text: str) -> str:
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    """What ran, on what, for how long: (label, value), only what is known."""
+    """List method, model, device, duration and the like of a run, as far as known."""
     recipe, start = run.recipe, (run.starts[-1] if run.starts else {})
     packages, cpu = start.get("packages", {}), start.get("cpu", {})
     devices = ", ".join(start.get("devices", []))
@@ -124,7 +142,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """A summary's figures as (dotted name, text)."""
+    """Flatten a summary into pairs of dotted name and text."""
     if isinstance(value, dict):
         return [row for k, v in value.items() for row in _flat(v, f"{name}.{k}" if name else k)]
     if isinstance(value, list):
@@ -151,5 +169,5 @@ def _json(value: Any) -> str:
 
 
 def _bar(share: float, width: int) -> float:
-    """Position of a share on an axis of ``width`` units, clipped to it."""
+    """Compute the position of a share on an axis of ``width`` units, clipped to it."""
     return round(min(1.0, max(0.0, share)) * width, 1)

@@ -1,4 +1,4 @@
-"""The rollouts a page embeds: which steps and strips fit, grouped for the viewer."""
+"""Rollouts that the page embeds: steps and strips within a budget, grouped for the viewer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _QUESTION = ("id", "kind", "source", "question", "options", "gold")
 
 @dataclass
 class Budget:
-    """Bytes that may still be embedded."""
+    """Number of bytes that may still be embedded."""
 
     text: int = 8 << 20
     strips: int = 12 << 20
@@ -39,7 +39,7 @@ class Budget:
 
 @dataclass
 class Embedded:
-    """What the viewer gets.
+    """Content of the rollout viewer.
 
     Attributes:
         runs: {name, steps: [{step, groups: [{question's keys, views: [{view, strips,
@@ -57,7 +57,7 @@ class Embedded:
 
 
 def embed(runs: Sequence[Run], budget: Budget) -> Embedded:
-    """Choose evenly spaced steps of every run, the first and last among them, until full."""
+    """Embed evenly spaced steps of every run, first and last included, within ``budget``."""
     out = Embedded()
     with_rollouts = [run for run in runs if run.rollout_files]
     for position, run in enumerate(with_rollouts):
@@ -74,7 +74,7 @@ def embed(runs: Sequence[Run], budget: Budget) -> Embedded:
 
 
 def _steps_that_fit(run: Run, limit: int) -> list[int]:
-    """As many evenly spaced steps as fit ``limit`` bytes; at least the last."""
+    """Choose as many evenly spaced steps as fit ``limit`` bytes, at least the last."""
     steps = list(run.rollout_files)
     sizes = {step: file.stat().st_size for step, file in run.rollout_files.items()}
     for count in range(len(steps), 1, -1):
@@ -104,7 +104,7 @@ def _groups(rows: list[dict[str, Any]], run: str) -> list[dict[str, Any]]:
 
 
 def _embed_strips(out: Embedded, folders: dict[str, Path], limit: int) -> None:
-    """Strips of every step's first group, then of every second one, and so on."""
+    """Embed the strips of every step's first group, then of every second one, and so on."""
     steps = [(run["name"], step["groups"]) for run in out.runs for step in run["steps"]]
     longest = max((len(groups) for _, groups in steps), default=0)
     wanted = [
@@ -127,7 +127,10 @@ def _embed_strips(out: Embedded, folders: dict[str, Path], limit: int) -> None:
 
 
 def _data_uri(folder: Path, name: str) -> str | None:
-    """A strip as a data URI; None if missing. A name cannot lead out of the folder."""
+    """Encode a strip as a data URI, or return None if it is missing or not a JPEG.
+
+    A name cannot lead out of the folder.
+    """
     file = folder / name
     if not _STRIP_NAME.fullmatch(name) or not file.is_file() or file.is_symlink():
         return None

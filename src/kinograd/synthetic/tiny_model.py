@@ -137,7 +137,7 @@ def make_tiny(
 
 
 def model_config(size: str, ids: dict[str, int]) -> Any:
-    """The ``Qwen2_5_VLConfig`` of a named size for a vocabulary of token to id."""
+    """Make the ``Qwen2_5_VLConfig`` of a named size for a vocabulary of token to id."""
     from transformers import Qwen2_5_VLConfig
 
     s = SIZES[size]

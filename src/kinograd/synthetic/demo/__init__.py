@@ -1,1 +1,1 @@
-"""The demo: a world of rendered clips, a model from scratch, and every stage of training."""
+"""Demo of the method: a rendered world, a model from scratch, every stage of training."""

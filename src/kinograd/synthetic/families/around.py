@@ -1,4 +1,4 @@
-"""How many flashes come before or after the white one."""
+"""Count the flashes before or after the white one."""
 
 from __future__ import annotations
 

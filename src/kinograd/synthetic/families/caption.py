@@ -1,4 +1,4 @@
-"""Describe what happens: the events as a sentence, to be graded event by event."""
+"""Caption: the events as one sentence, graded event by event."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSampl
     colours = deal(rng, tuple(COLOURS), number_of_events(rng, config))
     shape = pick(rng, SHAPES)
     sprites, events = flashes(rng, config, [(shape, c) for c in colours])
-    told = " , then ".join(f"a {c} {shape}" for c in colours)
+    caption = " , then ".join(f"a {c} {shape}" for c in colours)
     return SyntheticSample(
         clips=(sprites,),
         question=ask(rng, config, "What happens?", "What is shown, and in which order?"),
-        answer=told,
-        rationale=f"{' '.join(colours)} . {told}",
+        answer=caption,
+        rationale=f"{' '.join(colours)} . {caption}",
         events=events,
         order_blind_key=(shape, tuple(sorted(colours))),
         chance=1 / math.factorial(len(colours)),

@@ -1,4 +1,4 @@
-"""Static control: what colour is the ...? Nothing changes, so order cannot matter."""
+"""Static control, the colour of an object: nothing moves, so order cannot matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static control: how many things are there?"""
+"""Static control, the number of objects."""
 
 from __future__ import annotations
 

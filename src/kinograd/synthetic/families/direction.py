@@ -1,4 +1,4 @@
-"""Which way does it move: between neighbouring quadrants, so that each step is a token's."""
+"""Direction of a move between neighbouring quadrants, each of which is one token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does it enter or leave: the same path over the edge, one way or the other."""
+"""Enter or leave: the same path over the edge, in one direction or the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two colours comes first, among other flashes."""
+"""Order of two colours among other flashes."""
 
 from __future__ import annotations
 

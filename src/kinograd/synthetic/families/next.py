@@ -1,4 +1,4 @@
-"""What comes next after a given flash."""
+"""Colour of the flash after a given one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which colour comes first, second, ... last: distinct flashes, one after another."""
+"""Colour of the first, second, … last of distinct flashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static control: what shape is the red one?"""
+"""Static control, the shape of the object of a colour."""
 
 from __future__ import annotations
 

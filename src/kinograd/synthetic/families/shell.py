@@ -1,4 +1,4 @@
-"""The shell game: a ball goes under one of three like cups, and cups change places."""
+"""Shell game: a ball goes under one of three equal cups, and cups change places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOW_FRAMES = 2
 
 
 def states(start: int, swaps: Sequence[str]) -> list[str]:
-    """Where the ball is at the start and after each change of places."""
+    """List the place of the ball at the start and after each swap."""
     at, path = start, [_PLACES[start]]
     for swap in swaps:
         i, j = int(swap[0]), int(swap[1])
@@ -78,7 +78,7 @@ def _sprites(
     for n, swap in enumerate(swaps):
         begin = _SHOW_FRAMES + n * _SWAP_FRAMES
         span = slice(begin, begin + _SWAP_FRAMES)
-        # at rest the cups are alike, so each swap may move those drawn at the two places
+        # at rest the cups look the same, so each swap may move those drawn at the two places
         for a, b, arc in ((swap[0], swap[1], -0.22), (swap[1], swap[0], 0.22)):
             x0, x1 = _X[int(a)], _X[int(b)]
             paths[int(a)][span, 0] = x0 + (x1 - x0) * phase

@@ -1,4 +1,4 @@
-"""Three letters in a row, exchanged by flashes: which stands first in the end?"""
+"""First of three letters in a row after flashes have swapped them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES = "Red swaps the first two, blue the last two, green first and last."
 
 
 def states(colours: Sequence[str]) -> list[str]:
-    """The row at the start (ABC) and after each flash."""
+    """List the row of letters at the start (ABC) and after each flash."""
     row, path = list("ABC"), ["ABC"]
     for colour in colours:
         i, j = _PLACES[colour]

@@ -1,4 +1,4 @@
-"""How many flashes of one colour come before or after another: counting that composes.
+"""Compositional counting: flashes of one colour before or after another.
 
 In the manner of DVD's compositional counting over CATER scenes (Le et al. 2021,
 arXiv 2101.00151): a filter on the look and an interval set by another event.

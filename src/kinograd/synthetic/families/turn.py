@@ -1,4 +1,4 @@
-"""Where an arrow points after a series of turns: a state that every flash changes.
+"""Direction of an arrow after a series of turns: a state that every flash changes.
 
 Red turns it left, green right, blue around; white exchanges up and left and leaves the
 other two. Turns alone commute, and with mirrors the axis would still follow from the bag
@@ -25,7 +25,7 @@ RULES = "Red turns it left, green right, blue around, white swaps up and left."
 
 
 def states(colours: Sequence[str]) -> list[str]:
-    """Direction at the start (up) and after each flash."""
+    """List the directions of the arrow: at the start (up) and after each flash."""
     at, path = 0, [DIRECTIONS[0]]
     for colour in colours:
         at = _EXCHANGE[at] if colour == "white" else (at + _STEPS[colour]) % 4
