@@ -38,7 +38,7 @@ DryRun = Annotated[
 
 
 def read_recipe(arguments: Sequence[str], method: str | None = None, dry_run: bool = False) -> Any:
-    """The recipe named on a command line; whatever holds ``=`` is an override.
+    """Load the recipe named on a command line; a word with ``=`` is an override.
 
     Raises:
         UsageError: see ``config.load.load_recipe``.
