@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from kinograd.cli import build_app
+from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import KinogradError, UsageError
+
+
+def brightening(frames: int, height: int, width: int) -> np.ndarray:
+    """uint8 (T, H, W, 3): one brightness per frame."""
+    levels = np.linspace(0, 255, frames).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (frames, height, width, 3)).copy()
 
 
 def row(number: int, path: str, **more) -> dict:
@@ -20,10 +28,18 @@ def row(number: int, path: str, **more) -> dict:
 
 
 @pytest.fixture
-def project(clips, tmp_path: Path) -> Path:
-    """A recipe, its data and a checkpoint's configuration."""
+def clips(tmp_path: Path) -> Path:
+    """A media root of three clips of 64 x 128 pixels."""
+    root = tmp_path / "clips"
+    root.mkdir()
     for number in range(3):
-        clips.make(f"store_{number}.mp4", 16 + number)
+        write_mp4(root / f"store_{number}.mp4", brightening(16 + number, 64, 128), fps=10)
+    return root
+
+
+@pytest.fixture
+def project(clips: Path, tmp_path: Path) -> Path:
+    """A recipe, its data and a checkpoint's configuration."""
     cut = [{"path": "store_0.mp4", "end": 0.5}, {"black": 0.4}]
     rows = [row(i, f"store_{i}.mp4") for i in range(3)]
     rows.append(row(3, "", media=[{"type": "video", "cut": cut}]))
@@ -36,7 +52,7 @@ def project(clips, tmp_path: Path) -> Path:
         "method": "rl",
         "run": {"dir": str(tmp_path / "run")},
         "model": {"path": str(tmp_path / "model")},
-        "data": {"train": [str(tmp_path / "train.jsonl")], "media_root": str(clips.root)},
+        "data": {"train": [str(tmp_path / "train.jsonl")], "media_root": str(clips)},
         "rl": {"steps": 1},
         "video": {
             "nframes": 8,
@@ -88,33 +104,33 @@ def test_a_recipe_without_a_cache_is_a_usage_error(project):
 
 
 def test_export_renders_every_video(project, clips):
-    out = project / "films"
-    run("export", project / "train.jsonl", f"render={out}", f"media_root={clips.root}")
+    out = project / "rendered"
+    run("export", project / "train.jsonl", f"render={out}", f"media_root={clips}")
     assert sorted(f.name for f in out.iterdir()) == [f"q_{i}.mp4" for i in range(4)]
     assert all(f.stat().st_size > 500 for f in out.iterdir())
     few = project / "few"
-    where = f"media_root={clips.root}"
+    where = f"media_root={clips}"
     run("export", project / "train.jsonl", f"render={few}", where, "limit=1")
     assert len(list(few.iterdir())) == 1
 
 
-def test_rows_of_a_format_without_cuts_name_the_rendered_files(project, clips):
+def test_messages_without_cuts_name_the_rendered_files(project, clips):
     rows = [row(4, "store_0.mp4"), row(5, "missing.mp4")]
     for one in rows:
         one |= {"kind": "mix_vid", "media": [{"type": "video", "cut": [*media(one), {"black": 1}]}]}
     twins = [rows[0] | {"id": name} for name in ("q/6", "q_6")]
     source, out = project / "cuts.jsonl", project / "out.jsonl"
     source.write_text("".join(json.dumps(r) + "\n" for r in [*rows, *twins]))
-    words = ["export", source, "-o", out, "format=vidbridge", f"media_root={clips.root}"]
+    words = ["export", source, "-o", out, "format=messages", f"media_root={clips}"]
     with pytest.raises(KinogradError, match="missing.mp4"):
-        run(*words, f"render={clips.root}/cuts")
-    videos = [json.loads(line)["video"] for line in out.read_text().splitlines()]
-    assert videos == ["cuts/q_4.mp4", "cuts/q_6.mp4", "cuts/q_6-3.mp4"]
-    assert all((clips.root / video).is_file() for video in videos)
+        run(*words, f"render={clips}/cuts")
+    videos = [json.loads(line)["videos"] for line in out.read_text().splitlines()]
+    assert videos == [["cuts/q_4.mp4"], ["cuts/q_6.mp4"], ["cuts/q_6-3.mp4"]]
+    assert all((clips / video).is_file() for (video,) in videos)
     with pytest.raises(UsageError, match="is outside"):
         run(*words, f"render={project}/cuts")
-    with pytest.raises(UsageError, match="unknown format"):
-        run("export", source, "-o", out, "format=x", f"render={clips.root}/cuts")
+    with pytest.raises(UsageError, match="not one of auto"):
+        run("export", source, "-o", out, "format=x", f"render={clips}/cuts")
 
 
 def media(one: dict) -> list[dict]:
