@@ -37,8 +37,9 @@ import numpy as np
 import torch
 from rl_step_rows import ROWS, grpo_loss, replicated_generate
 
-from kinograd.algo.loss import policy_loss
-from kinograd.config.algo import Grpo, KLConfig
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.parts.loss import policy_loss
+from kinograd.algo.parts.settings import KLConfig
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, frozen_copy, load
@@ -169,12 +170,12 @@ def shared_loss(point: Point, learner: Learner) -> float:
     referred = TrainItem(
         point.prompt,
         tuple(
-            TrainCompletion(c.token_ids, c.weight, c.advantage, ref=r)
+            TrainCompletion(c.token_ids, c.weight, c.advantage, ref_logprobs=r)
             for c, r in zip(tasks[0].completions, rows, strict=True)
         ),
     )
     algo = Grpo(kl=KLConfig(beta=BETA))
-    sums = learner.accumulate([referred], lambda b: policy_loss(b, algo, on_policy=True))
+    sums = learner.accumulate([referred], lambda b: policy_loss(b, algo))
     return sums["loss"]
 
 
@@ -213,7 +214,7 @@ def policy_memory(point: Point) -> float:
     algo = Grpo()
 
     def work() -> None:
-        learner.accumulate(tasks, lambda b: policy_loss(b, algo, on_policy=True))
+        learner.accumulate(tasks, lambda b: policy_loss(b, algo))
 
     work()
     point.model.lm.zero_grad(set_to_none=False)

@@ -39,8 +39,9 @@ from qwen_kernels import kernel_costs
 from qwen_shapes import PATCH, SHAPES, TEXT, Shape, build, step_flops
 from torch import Tensor
 
-from kinograd.algo.loss import TokenBatch, policy_loss
-from kinograd.config.algo import Grpo, KLConfig
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.parts.loss import TokenBatch, policy_loss
+from kinograd.algo.parts.settings import KLConfig
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import OptimConfig
 from kinograd.models.adapters import adapter_off
@@ -112,13 +113,11 @@ class Bench:
         """Gradients by the shared prefix; the loss."""
         (rows,) = self.reference.score(self.learner, [task])
         completions = tuple(
-            TrainCompletion(c.token_ids, c.weight, c.advantage, ref=r)
+            TrainCompletion(c.token_ids, c.weight, c.advantage, ref_logprobs=r)
             for c, r in zip(task.completions, rows, strict=True)
         )
         referred = TrainItem(task.prompt, completions)
-        loss = self.learner.accumulate(
-            [referred], lambda batch: policy_loss(batch, ALGO, on_policy=True)
-        )
+        loss = self.learner.accumulate([referred], lambda batch: policy_loss(batch, ALGO))
         return loss["loss"]
 
     @contextmanager
@@ -144,8 +143,8 @@ class Bench:
                 for name in ("weight", "advantage")
             )
             row = torch.arange(len(part), device=self.device).repeat_interleave(self.c)
-            batch = TokenBatch(logprobs, entropy, weight, row, advantage, ref=ref)
-            loss, _ = policy_loss(batch, ALGO, on_policy=True)
+            batch = TokenBatch(logprobs, entropy, weight, row, advantage, ref_logprobs=ref)
+            loss, _ = policy_loss(batch, ALGO)
             loss.backward()
             total += loss.detach()
         return float(total)

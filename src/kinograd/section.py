@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,3 +14,8 @@ class Section(BaseModel):
     """A frozen table of settings that refuses unknown keys; attribute docstrings describe them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell a table read from YAML from other values (the reader ensures that keys are text)."""
+    return isinstance(value, dict)

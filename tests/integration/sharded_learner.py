@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from kinograd.algo.loss import policy_loss
+from kinograd.algo.parts.loss import policy_loss
 from kinograd.config.schema import Grpo, ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.media import Patches
@@ -61,7 +61,7 @@ def main(folder: str, lora: bool) -> None:
     tasks = make_tasks(model)
 
     def loss(batch):
-        return policy_loss(batch, Grpo(), on_policy=True)
+        return policy_loss(batch, Grpo())
 
     config = OptimConfig(micro_tokens=40, lr=1e-3)
     whole = Learner(model, config, total_steps=1)

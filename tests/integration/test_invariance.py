@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from kinograd.algo.aggregate import token_weights
-from kinograd.algo.loss import cross_entropy, policy_loss
+from kinograd.algo.parts.aggregate import token_weights
+from kinograd.algo.parts.loss import cross_entropy, policy_loss
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.datasets.jsonl import read_examples
@@ -77,8 +77,9 @@ def reinforced(groups: list[Group], prompts: list[Prompt]) -> list[TrainItem]:
     def completion(ids: np.ndarray, old: np.ndarray) -> TrainCompletion:
         advantage = np.full(len(ids), rng.standard_normal(), np.float32)
         drift = 0.2 * rng.standard_normal(len(ids)).astype(np.float32)
+        sampler, ref = old + drift, old - drift
         return TrainCompletion(
-            ids, next(weights), advantage=advantage, old=old + drift, ref=old - drift
+            ids, next(weights), advantage, sampler_logprobs=sampler, ref_logprobs=ref
         )
 
     return [
@@ -111,10 +112,10 @@ def test_supervised_gradients(model, examples, read) -> None:
 
 
 def test_policy_gradients(model, examples, read, recipe: Recipe) -> None:
-    algo = recipe("rl", {"algo": {"kl": {"beta": 0.1}}}).algo
+    algo = recipe("rl", {"algo": {"epochs": 2, "kl": {"beta": 0.1}}}).algo
     groups = sampled(model, examples[:4], read, 256)
     tasks = reinforced(groups, [read(e) for e in examples[:4]])
-    check(model, tasks, partial(policy_loss, algo=algo, on_policy=False))
+    check(model, tasks, partial(policy_loss, algo=algo))
 
 
 def test_rollouts_do_not_depend_on_how_many_are_decoded_together(model, examples, read) -> None:

@@ -1,6 +1,14 @@
-"""Algorithms: groups in, per-token advantages, weights and losses out.
+"""Algorithms: scored groups in, advantages per token and a loss out.
 
-Advantage (``advantage``, ``temporal``), ratio and clip (``ratio``), aggregation
-(``aggregate``) and KL (``kl``) are separate small functions; ``presets`` says which of
-them each published method combines.
+Each method is one file: its settings, its rule, the formula with its source, and the other
+views of a clip that it asks for. ``base.Algorithm`` states what training asks of a method,
+``registry`` lists all methods, ``parts`` holds what they share.
+
+Shape suffixes of arrays and of lists of arrays:
+
+    P  groups of a batch (one prompt each)
+    G  rollouts of a group
+    L  tokens of a response
+    N  responses of a minibatch
+    M  tokens of a micro-batch, responses one after another
 """

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from kinograd.config.recipe_errors import Layer, Layers, explain, is_table, suggest
+from kinograd.config.recipe_errors import Layer, Layers, explain, suggest
 from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
-from kinograd.section import Section
+from kinograd.section import Section, is_table
 from kinograd.types import UsageError
 
 S = TypeVar("S", bound=Section)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from kinograd.section import is_table
 
 Layer = tuple[str, Mapping[str, Any]]
 """A source of settings: its name and its tree."""
@@ -30,11 +32,6 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "float_type": "a number",
 }
-
-
-def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a value read from YAML is a table (keys are text: the reader sees to it)."""
-    return isinstance(value, dict)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

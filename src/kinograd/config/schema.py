@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kinograd.config.algo import AlgoConfig, Grpo
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.registry import AlgoConfig
 from kinograd.config.data_formats import RecipeFormat
 from kinograd.config.endpoint import EndpointConfig
 from kinograd.config.rewards import RewardConfig

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from kinograd.config.rewards import RewardConfig
 from kinograd.types import Kind, Score, Unscored, Verdict
+
+
+class CaptionSettings(Protocol):
+    """Reward settings that a caption's grade depends on; ``RewardConfig`` has them.
+
+    Attributes:
+        caption_precision: weight of event precision beside event recall.
+        caption_keywords: add the reward for words of order and against words of doubt.
+    """
+
+    # A protocol, because kinds lie below the sections of a recipe.
+    @property
+    def caption_precision(self) -> float: ...
+    @property
+    def caption_keywords(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,9 @@ class AnswerKind:
         """
         raise NotImplementedError(f"kind {self.name.value} has no rule; a judge grades it")
 
-    def grade_verdict(self, answer: str, verdict: Verdict, reward: RewardConfig) -> Grade | Score:
+    def grade_verdict(
+        self, answer: str, verdict: Verdict, reward: CaptionSettings
+    ) -> Grade | Score:
         """Turn a judge's verdict into a grade; unscored if its value is out of range."""
         assert self.judge is not None
         value = verdict.value

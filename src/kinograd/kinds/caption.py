@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 
-from kinograd.config.rewards import RewardConfig
 from kinograd.grading.keywords import keyword_reward
-from kinograd.kinds.base import AnswerKind, Grade, JudgeQuestion
+from kinograd.kinds.base import AnswerKind, CaptionSettings, Grade, JudgeQuestion
 from kinograd.types import Kind, Score, Unscored, Verdict
 
 
@@ -25,7 +24,9 @@ class Caption(AnswerKind):
     always_judged = True
     filtered_by_spread = True
 
-    def grade_verdict(self, answer: str, verdict: Verdict, reward: RewardConfig) -> Grade | Score:
+    def grade_verdict(
+        self, answer: str, verdict: Verdict, reward: CaptionSettings
+    ) -> Grade | Score:
         found = recall_precision(verdict)
         if isinstance(found, Score):
             return found
@@ -51,7 +52,7 @@ def recall_precision(verdict: Verdict) -> tuple[float, float] | Score:
 
 
 def caption_grade(
-    verdict: Verdict, recall: float, precision: float, keywords: float, reward: RewardConfig
+    verdict: Verdict, recall: float, precision: float, keywords: float, reward: CaptionSettings
 ) -> Grade:
     """Combine recall, precision and keywords as ``reward`` demands."""
     parts = dict(verdict.parts)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinograd.algo.loss import TokenBatch
+from kinograd.algo.parts.loss import TokenBatch
 from kinograd.models.prompt import Prompt
 
 
@@ -23,16 +23,17 @@ from kinograd.models.prompt import Prompt
 class TrainCompletion:
     """One response with the loss's inputs per token; every array has shape (L,).
 
-    ``weight`` includes the normalisers of the whole batch. ``old`` are behaviour
-    log-probabilities, ``ref`` the reference policy's, ``importance`` constant factors of the
-    objective. ``keep`` (bool) leaves tokens out of loss and normalisers; None keeps all.
+    ``weight`` includes the normalisers of the minibatch. For the log-probabilities of other
+    policies and for ``importance`` see ``TokenBatch``. ``keep`` (bool) leaves tokens out of
+    loss and normalisers; None keeps all.
     """
 
     token_ids: np.ndarray
     weight: np.ndarray
     advantage: np.ndarray | None = None
-    old: np.ndarray | None = None
-    ref: np.ndarray | None = None
+    sampler_logprobs: np.ndarray | None = None
+    old_logprobs: np.ndarray | None = None
+    ref_logprobs: np.ndarray | None = None
     importance: np.ndarray | None = None
     keep: np.ndarray | None = None
 
@@ -111,8 +112,9 @@ class MicroBatch:
     row: Tensor
     weight: Tensor
     advantage: Tensor | None
-    old: Tensor | None
-    ref: Tensor | None
+    sampler_logprobs: Tensor | None
+    old_logprobs: Tensor | None
+    ref_logprobs: Tensor | None
     importance: Tensor | None
     where: tuple[tuple[int, int] | None, ...]
 
@@ -128,8 +130,9 @@ class MicroBatch:
             weight=self.weight[tokens],
             row=self.row[tokens],
             advantage=some(self.advantage),
-            old=some(self.old),
-            ref=some(self.ref),
+            sampler_logprobs=some(self.sampler_logprobs),
+            old_logprobs=some(self.old_logprobs),
+            ref_logprobs=some(self.ref_logprobs),
             importance=some(self.importance),
         )
 
@@ -156,6 +159,16 @@ def micro_batches(
         start += g
 
 
+_PER_TOKEN = (
+    "weight",
+    "advantage",
+    "sampler_logprobs",
+    "old_logprobs",
+    "ref_logprobs",
+    "importance",
+)
+
+
 def _collate(items, where, shape: tuple[int, int, int], device: torch.device) -> MicroBatch:
     ids = np.zeros((len(where), shape[2]), np.int64)
     valid = np.zeros((len(where), shape[2]), bool)
@@ -167,7 +180,7 @@ def _collate(items, where, shape: tuple[int, int, int], device: torch.device) ->
             valid[row, : len(completion.token_ids)] = True
             chosen.append(completion)
     flat: dict[str, Tensor | None] = {}
-    for name in ("weight", "advantage", "old", "ref", "importance"):
+    for name in _PER_TOKEN:
         arrays = [getattr(c, name) for c in chosen]
         if any(a is None for a in arrays):
             flat[name] = None

@@ -9,10 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from kinograd.algo.advantage import Reduce, alone
-from kinograd.algo.aggregate import Totals, token_weights
-from kinograd.algo.loss import policy_loss
-from kinograd.algo.presets import Advantages
+from kinograd.algo.base import Advantages
+from kinograd.algo.parts.aggregate import token_weights
+from kinograd.algo.parts.loss import policy_loss
 from kinograd.config.schema import RlRecipe
 from kinograd.keys import generator
 from kinograd.models.prompt import Prompt
@@ -51,7 +50,7 @@ def make_task(
             advantage=np.full(len(r.token_ids), value, np.float32)
             if tokens is None
             else tokens[i].astype(np.float32),
-            old=r.logprobs,
+            sampler_logprobs=r.logprobs,
         )
         for i, (r, value) in enumerate(zip(group.rollouts, advantages, strict=True))
         if np.isfinite(value)
@@ -77,30 +76,24 @@ def make_tasks(
     return [task for task, _ in found], [sample for _, sample in found]
 
 
-def weighted(
-    tasks: Sequence[TrainItem], recipe: RlRecipe, reduce: Reduce = alone
-) -> list[TrainItem]:
+def weighted(tasks: Sequence[TrainItem], recipe: RlRecipe) -> list[TrainItem]:
     """Set every token's weight from the whole minibatch; drop tasks that cannot teach.
 
     A task whose advantages are all zero has no gradient without KL, but its tokens count
     in the normalisers all the same. Tokens that are not kept count nowhere.
-
-    Args:
-        reduce: adds up the normalisers over all processes.
     """
     algo = recipe.algo
     completions = [c for t in tasks for c in t.completions]
     kept = [c.kept for c in completions]
-    over = Totals(*reduce(np.array([len(kept), sum(kept)], np.float64)).tolist())
-    if not over.tokens:
+    if not any(kept):
         return []
-    values = token_weights(kept, algo.aggregate, recipe.sampling.max_new_tokens, over)
+    values = token_weights(kept, algo.aggregate, recipe.sampling.max_new_tokens)
     weights = iter([_spread(w, c) for w, c in zip(values, completions, strict=True)])
     out = [
         TrainItem(t.prompt, tuple(replace(c, weight=next(weights)) for c in t.completions))
         for t in tasks
     ]
-    if algo.kl.beta and algo.kl.place == "loss":
+    if algo.needs_ref_logprobs:
         return out
     return [t for t in out if any(c.teaches for c in t.completions)]
 
@@ -126,9 +119,7 @@ def update(
     by construction, and clipping has nothing to do.
     """
     algo = recipe.algo
-    on_policy = algo.epochs == algo.minibatches == 1
-    loss = partial(policy_loss, algo=algo, on_policy=on_policy)
-    local = algo.objective not in ("sequence", "sequence_token")
+    loss = partial(policy_loss, algo=algo)
     sums: dict[str, float] = defaultdict(float)
     figures: dict[str, float] = {"optim/updates": 0.0}
     for epoch in range(algo.epochs):
@@ -137,7 +128,9 @@ def update(
             batch = weighted([tasks[i] for i in sorted(part)], recipe)
             if not batch:
                 continue
-            for name, value in learner.accumulate(batch, loss, token_local=local).items():
+            for name, value in learner.accumulate(
+                batch, loss, token_local=algo.token_local
+            ).items():
                 sums[name] += value
             made = learner.step()
             figures |= {"optim/grad_norm": made["grad_norm"], "optim/lr": made["lr"]}

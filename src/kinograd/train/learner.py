@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinograd.algo.loss import TokenBatch
+from kinograd.algo.parts.loss import TokenBatch
 from kinograd.config.schema import OptimConfig
 from kinograd.models.load import VideoLM
 from kinograd.models.prefix import Prefix, PrefixLM, backward_prefix

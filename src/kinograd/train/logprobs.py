@@ -8,10 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kinograd.algo.correction import importance_weights
-from kinograd.algo.key_tokens import key_tokens
-from kinograd.algo.views import scored_views
-from kinograd.config.algo import VideoKtr
+from kinograd.algo.parts.correction import importance_weights
 from kinograd.config.schema import RlRecipe
 from kinograd.train.batching import TrainItem
 from kinograd.train.groups import Sample, make_task
@@ -32,10 +29,10 @@ def check_rollouts(learner: Learner, tasks: Sequence[TrainItem], dtype: str) -> 
     """
     scores = learner.score(tasks)
     gaps = [
-        np.abs(row - c.old).mean()
+        np.abs(row - c.sampler_logprobs).mean()
         for task, rows in zip(tasks, scores, strict=True)
         for c, row in zip(task.completions, rows, strict=True)
-        if c.old is not None
+        if c.sampler_logprobs is not None
     ]
     gap = float(np.mean(gaps)) if gaps else 0.0
     if not gap <= TOLERANCE[dtype]:  # NaN included
@@ -53,20 +50,22 @@ def reward_penalties(
 
     Zeros for unscored rollouts. With ``old`` from the sampler, as the rewards are.
     """
-    kl = recipe.algo.kl
-    if not kl.beta or kl.place != "reward":
+    if not recipe.algo.penalises_rewards:
         return None
+    beta = recipe.algo.kl.beta
     assert session.reference is not None
     tasks = [make_task(s.group, s.prompt, s.group.values) for s in samples]
     chosen = [i for i, t in enumerate(tasks) if t.completions]
     scored = session.reference.score(session.learner, [tasks[i] for i in chosen])
     rows = {
-        i: iter([c.old - ref for c, ref in zip(tasks[i].completions, refs, strict=True)])
+        i: iter(
+            [c.sampler_logprobs - ref for c, ref in zip(tasks[i].completions, refs, strict=True)]
+        )
         for i, refs in zip(chosen, scored, strict=True)
     }
     return [
         [
-            kl.beta * next(rows[i]) if np.isfinite(value) else np.zeros(len(r.token_ids))
+            beta * next(rows[i]) if np.isfinite(value) else np.zeros(len(r.token_ids))
             for r, value in zip(s.group.rollouts, s.group.values, strict=True)
         ]
         for i, s in enumerate(samples)
@@ -77,28 +76,30 @@ def with_reference(
     tasks: Sequence[TrainItem], session: Session, recipe: RlRecipe
 ) -> list[TrainItem]:
     """Add the reference policy's log-probs where the loss has a KL term."""
-    if not recipe.algo.kl.beta or recipe.algo.kl.place != "loss":
+    if not recipe.algo.needs_ref_logprobs:
         return [*tasks]
     assert session.reference is not None
-    return _filled(tasks, ref=session.reference.score(session.learner, tasks))
+    return _filled(tasks, ref_logprobs=session.reference.score(session.learner, tasks))
 
 
 def with_old(
     tasks: Sequence[TrainItem], session: Session, recipe: RlRecipe
 ) -> tuple[list[TrainItem], dict[str, float]]:
-    """Replace the sampler's log-probs by the learner's own, if the recipe wants that.
+    """Add the learner's own log-probs before the first update, where the algorithm needs them.
 
     With ``algo.correction``, tokens also get importance weights for the difference.
     """
-    if recipe.algo.old == "sampler":
+    if not recipe.algo.needs_old_logprobs:
         return [*tasks], {}
     scores = session.learner.score(tasks)
     config = recipe.algo.correction
     if config is None:
-        return _filled(tasks, old=scores), {}
+        return _filled(tasks, old_logprobs=scores), {}
     weights = [
         [
-            importance_weights(own, own if c.old is None else c.old, config)
+            importance_weights(
+                own, own if c.sampler_logprobs is None else c.sampler_logprobs, config
+            )
             for c, own in zip(task.completions, rows, strict=True)
         ]
         for task, rows in zip(tasks, scores, strict=True)
@@ -112,30 +113,30 @@ def with_old(
             "correction/max": float(joined.max()),
             "correction/zero": float((joined == 0).mean()),
         }
-    return _filled(tasks, old=scores, importance=weights), metrics
+    return _filled(tasks, old_logprobs=scores, importance=weights), metrics
 
 
-def with_key_tokens(
+def with_selected_tokens(
     tasks: Sequence[TrainItem],
     samples: Sequence[Sample],
     session: Session,
     recipe: RlRecipe,
     step: int,
 ) -> tuple[list[TrainItem], dict[str, float]]:
-    """Keep only the tokens that Video-KTR learns from; other algorithms keep all.
+    """Leave the tokens that the algorithm does not select out of the loss.
 
     Args:
         samples: one per task. Tasks without an advantage are not scored.
     """
     algo = recipe.algo
-    if not isinstance(algo, VideoKtr) or not tasks:
+    if not algo.selects_tokens or not tasks:
         return [*tasks], {}
     learner, reader = session.learner, session.policy.reader
     live = [i for i, t in enumerate(tasks) if any(c.teaches for c in t.completions)]
     shown, entropies = learner.statistics([tasks[i] for i in live])
-    views = [scored_views(samples[i].group.example, algo) for i in live]
+    views = [algo.scored_views(samples[i].group.example) for i in live]
     signals: list[dict[str, list[np.ndarray]]] = [{"entropy": rows} for rows in entropies]
-    for name in ("visual", "temporal"):
+    for name in dict.fromkeys(name for v in views for name in v):
         wanted = [j for j, v in enumerate(views) if name in v]
         hidden = learner.score(
             [
@@ -148,10 +149,9 @@ def with_key_tokens(
         )
         for j, rows in zip(wanted, hidden, strict=True):
             signals[j][name] = [a - b for a, b in zip(shown[j], rows, strict=True)]
-    shares = {"entropy": algo.entropy, "visual": algo.visual, "temporal": algo.temporal}
     out = [*tasks]
     for i, signal in zip(live, signals, strict=True):
-        (out[i],) = _filled([tasks[i]], keep=[key_tokens(signal, shares)])
+        (out[i],) = _filled([tasks[i]], keep=[algo.select_tokens(signal)])
     total = sum(len(c.token_ids) for i in live for c in tasks[i].completions)
     kept = sum(c.kept for i in live for c in out[i].completions)
     return out, {"key_tokens/share": kept / total} if total else {}

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from kinograd.algo.presets import advantages, comparable
-from kinograd.algo.views import twin
+from kinograd.algo.base import RuleInputs
 from kinograd.config.schema import RlRecipe
 from kinograd.datasets.sampler import batch_indices
 from kinograd.judge import JudgeOutage
@@ -25,9 +24,9 @@ from kinograd.train.learner import Learner
 from kinograd.train.logprobs import (
     check_rollouts,
     reward_penalties,
-    with_key_tokens,
     with_old,
     with_reference,
+    with_selected_tokens,
 )
 from kinograd.train.rl_metrics import Stopwatch, group_metrics, sampling_metrics
 from kinograd.train.session import Session, open_session
@@ -60,7 +59,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
 
             penalties = reward_penalties(batch.kept, session, recipe)
             groups = [s.group for s in batch.kept]
-            result = advantages(groups, algo, session.algo_state, penalties=penalties)
+            result = algo.advantages(groups, RuleInputs(session.algo_state, penalties))
             session.algo_state = result.state
 
             tasks, samples = make_tasks(batch.kept, result)
@@ -68,7 +67,7 @@ def _loop(session: Session, recipe: RlRecipe) -> Path:
                 check_rollouts(session.learner, tasks, recipe.model.dtype)
                 checked = True
             tasks, corrected = with_old(tasks, session, recipe)
-            tasks, focused = with_key_tokens(tasks, samples, session, recipe, step)
+            tasks, focused = with_selected_tokens(tasks, samples, session, recipe, step)
             tasks = with_reference(tasks, session, recipe)
             watch.lap("prepare")
 
@@ -142,7 +141,7 @@ def sample(
         session.drawn += 1
         tries += 1
         for s, group in zip(samples, groups, strict=True):
-            if dynamic and (len(kept) == size or not comparable(group, dynamic.keep)):
+            if dynamic and (len(kept) == size or not dynamic.keeps(group)):
                 dropped.append(group)
             else:
                 kept.append(replace(s, group=group))
@@ -167,7 +166,7 @@ def roll_out(
     requests = [Request(e, ORDERED, prompt, recipe.rl.group_size) for e, prompt in pairs]
     twins: dict[int, Request] = {}
     for i, (example, _) in enumerate(pairs):
-        wanted = twin(example, recipe.algo, recipe.rl.group_size)
+        wanted = recipe.algo.twin(example, recipe.rl.group_size)
         if wanted is not None:
             prompt = session.policy.reader.read(example, wanted.view, step)
             twins[i] = Request(wanted.example, wanted.view, prompt, wanted.n)

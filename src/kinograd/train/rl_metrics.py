@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinograd.algo.presets import Advantages
+from kinograd.algo.base import Advantages
 from kinograd.types import Group, StopReason
 
 

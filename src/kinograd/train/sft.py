@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kinograd.algo.aggregate import token_weights
-from kinograd.algo.loss import cross_entropy
+from kinograd.algo.parts.aggregate import token_weights
+from kinograd.algo.parts.loss import cross_entropy
 from kinograd.config.schema import SftRecipe
 from kinograd.datasets.sampler import batch_indices
 from kinograd.models.prompt import encode_response

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tests.builders import scored_group
 
-from kinograd.algo.presets import advantages
-from kinograd.algo.relation import read_answer, relation_rewards, relation_shares
-from kinograd.algo.views import twin
-from kinograd.config.algo import Grpo, Relation, TGrpo, VideoKtr
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.relation import Relation, read_answer, relation_shares
+from kinograd.algo.t_grpo import TGrpo
+from kinograd.algo.video_ktr import VideoKtr
 from kinograd.types import Cut, Example, Kind, Media, MediaType, UsageError, View, ViewKind
 
 VIDEO = Media(MediaType.VIDEO, Cut.whole("a.mp4"))
@@ -60,17 +60,17 @@ def test_rewards_by_hand(pair):
     algo = Relation(weight=0.5)
     # Static: both branches keep their own grades; accuracy + format + 0.5 x share
     group = pair(["left", "right"], ["left", "left"], dynamic=False)
-    own, other = relation_rewards(group, algo)
+    own, other = algo.rewards(group)
     np.testing.assert_allclose(own, [2 + 0.5, 1 + 0])
     np.testing.assert_allclose(other, [2 + 0.25] * 2)
     # Dynamic without a known answer: the other branch has its format and the relation only
     group = pair(["left", "left"], ["left", "right"], dynamic=True)
-    own, other = relation_rewards(group, algo)
+    own, other = algo.rewards(group)
     np.testing.assert_allclose(own, [2 + 0.25] * 2)
     np.testing.assert_allclose(other, [1 + 0, 1 + 0.5])
     # Known: the twin was graded by it
     group = pair(["left"], ["left", "right"], dynamic=True, counterfactual="right")
-    np.testing.assert_allclose(relation_rewards(group, algo)[1], [2 + 0, 1 + 0.5])
+    np.testing.assert_allclose(algo.rewards(group)[1], [2 + 0, 1 + 0.5])
 
 
 def test_both_branches_are_trained_and_counted(pair):
@@ -79,7 +79,7 @@ def test_both_branches_are_trained_and_counted(pair):
         pair(["left", "right"], ["left", "left"], dynamic=False),
         scored_group([1, 0]),
     ]
-    result = advantages(groups, Relation(advantage="group_mean"))
+    result = Relation(advantage="group_mean").advantages(groups)
     assert result.twins[0].tolist() == [-0.0, 0.0]  # shares are equal: nothing to learn
     assert result.twins[2] is None
     np.testing.assert_allclose(result.groups[2], [0.5, -0.5])
@@ -89,7 +89,7 @@ def test_both_branches_are_trained_and_counted(pair):
 def test_a_shortcut_loses_against_sight(pair):
     """One answer whatever the video shows: the other branch rewards whoever looked."""
     group = pair(["left"] * 4, ["left", "left", "left", "right"], dynamic=True)
-    (advantage,) = advantages([group], Relation()).twins
+    (advantage,) = Relation().advantages([group]).twins
     assert advantage[3] > 0 > advantage[0]
 
 
@@ -103,23 +103,23 @@ def test_answers_are_read_as_graders_read_them():
 
 def test_views_by_label():
     algo = Relation(view="flipped", twin_rollouts=3)
-    wanted = twin(example(VIDEO, dynamic=True, counterfactual="right"), algo, 8)
+    wanted = algo.twin(example(VIDEO, dynamic=True, counterfactual="right"), 8)
     assert wanted is not None
     assert (wanted.view, wanted.n) == (View(ViewKind.FLIPPED), 3)
     assert wanted.example.answer == "right"
-    assert twin(example(VIDEO, dynamic="reversed"), Relation(), 8).view.name == "reversed"
-    assert twin(example(VIDEO, dynamic=False), Relation(), 8).example.answer == "left"
-    assert twin(example(VIDEO), algo, 8) is None  # the data do not say
-    assert twin(example(IMAGE, dynamic=True), algo, 8) is None
+    assert Relation().twin(example(VIDEO, dynamic="reversed"), 8).view.name == "reversed"
+    assert Relation().twin(example(VIDEO, dynamic=False), 8).example.answer == "left"
+    assert algo.twin(example(VIDEO), 8) is None  # the data do not say
+    assert algo.twin(example(IMAGE, dynamic=True), 8) is None
     with pytest.raises(UsageError, match=r"extra.dynamic must be true, false"):
-        twin(example(VIDEO, dynamic="yes"), algo, 8)
+        algo.twin(example(VIDEO, dynamic="yes"), 8)
 
 
 def test_twin_is_for_videos_and_half_the_group():
-    wanted = twin(example(VIDEO), TGrpo(), 8)
+    wanted = TGrpo().twin(example(VIDEO), 8)
     assert (wanted.view, wanted.n) == (View(ViewKind.SHUFFLED), 4)
-    wanted = twin(example(VIDEO), TGrpo(twin_rollouts=8, shuffle_unit="temporal_patch"), 8)
+    wanted = TGrpo(twin_rollouts=8, shuffle_unit="temporal_patch").twin(example(VIDEO), 8)
     assert (wanted.view, wanted.n) == (View(ViewKind.SHUFFLED, unit="temporal_patch"), 8)
-    assert twin(example(IMAGE), TGrpo(), 8) is None
-    assert twin(example(VIDEO), Grpo(), 8) is None
-    assert twin(example(VIDEO), VideoKtr(), 8) is None
+    assert TGrpo().twin(example(IMAGE), 8) is None
+    assert Grpo().twin(example(VIDEO), 8) is None
+    assert VideoKtr().twin(example(VIDEO), 8) is None

@@ -14,7 +14,7 @@ from PIL import Image
 from tests import builders
 
 from kinograd import files
-from kinograd.algo.loss import TokenBatch
+from kinograd.algo.parts.loss import TokenBatch
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import ModelConfig, OptimConfig, PromptConfig
 from kinograd.models.load import VideoLM, load

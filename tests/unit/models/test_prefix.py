@@ -17,7 +17,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from kinograd.algo.loss import TokenBatch
+from kinograd.algo.parts.loss import TokenBatch
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, frozen_copy, load

@@ -18,7 +18,7 @@ from transformers import AutoProcessor
 
 import kinograd
 from kinograd import files
-from kinograd.algo.loss import TokenBatch
+from kinograd.algo.parts.loss import TokenBatch
 from kinograd.config.rollout import InProcess, SamplingConfig
 from kinograd.config.schema import ModelConfig, OptimConfig, PromptConfig
 from kinograd.models.families.other import OtherVL

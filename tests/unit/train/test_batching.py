@@ -29,7 +29,9 @@ def make_tasks(shapes: list[tuple[int, list[int]]]) -> list[TrainItem]:
         for n in lengths:
             ids = np.arange(token, token + n)
             token += n
-            completions.append(TrainCompletion(ids, ids / 7, advantage=ids / 3, old=-ids / 2))
+            completions.append(
+                TrainCompletion(ids, ids / 7, advantage=ids / 3, sampler_logprobs=-ids / 2)
+            )
         prompt = SimpleNamespace(input_ids=np.zeros(prompt))
         items.append(TrainItem(prompt, tuple(completions)))  # type: ignore[arg-type]
     return items
@@ -71,10 +73,10 @@ def test_micro_batches_hold_every_token_once_and_keep_the_budget(shapes, budget)
             for flat, value in (
                 (micro.weight, tokens / 7),
                 (micro.advantage, tokens / 3),
-                (micro.old, -tokens / 2),
+                (micro.sampler_logprobs, -tokens / 2),
             ):
                 torch.testing.assert_close(flat, value.float())
-            assert micro.ref is None
+            assert micro.ref_logprobs is None
             seen += tokens.tolist()
     total = sum(n for _, lengths in shapes for n in lengths)
     assert sorted(seen) == list(range(total))

@@ -11,7 +11,7 @@ import pytest
 from tests import builders
 from tests.builders import text_prompt
 
-from kinograd.algo.presets import Advantages
+from kinograd.algo.base import Advantages
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
@@ -31,7 +31,7 @@ def test_rollouts_without_an_advantage_are_left_out() -> None:
     task = make_task(group(1, 2, 3), PROMPT, np.array([0.5, np.nan, -0.5]))
     assert [len(c.token_ids) for c in task.completions] == [1, 3]
     assert [c.advantage.tolist() for c in task.completions] == [[0.5], [-0.5] * 3]
-    assert all(c.old.tolist() == [-1.0] * len(c.token_ids) for c in task.completions)
+    assert all(c.sampler_logprobs.tolist() == [-1.0] * len(c.token_ids) for c in task.completions)
 
 
 def test_advantages_per_token_take_the_place_of_one_per_rollout() -> None:
@@ -99,13 +99,6 @@ def test_tokens_that_are_not_kept_count_nowhere(config) -> None:
     assert by_token == [[token_mean, 0, 0, token_mean], [token_mean, 0]]
 
 
-def test_normalisers_are_summed_over_processes(config) -> None:
-    mine, theirs = [task([1.0], [-1.0])], np.array([2.0, 6.0])  # two responses, six tokens
-    sums = lambda own: own + theirs  # noqa: E731
-    assert weights(weighted(mine, config(aggregate="token_mean"), sums)) == [[0.125]] * 2
-    assert weights(weighted(mine, config(), sums)) == [[0.25]] * 2
-
-
 def test_nothing_to_weigh(config) -> None:
     assert weighted([], config()) == []
     assert weighted([task([1.0], keep=[False])], config()) == []
@@ -145,11 +138,12 @@ def named(token: int, *advantages: float) -> TrainItem:
     ids = np.arange(20, 25)
     prompt = Prompt(ids, np.tile(np.arange(5), (3, 1)), np.zeros(5, bool), ())
     one = np.array([token])
-    old = np.full(1, -6.0, np.float32)
+    sampled = np.full(1, -6.0, np.float32)
+    zero = np.zeros(1, np.float32)
     return TrainItem(
         prompt,
         tuple(
-            TrainCompletion(one, np.zeros(1, np.float32), np.array([a], np.float32), old=old)
+            TrainCompletion(one, zero, np.array([a], np.float32), sampler_logprobs=sampled)
             for a in advantages
         ),
     )

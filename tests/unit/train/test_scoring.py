@@ -14,7 +14,7 @@ import torch
 
 from kinograd.train.groups import Sample, make_task
 from kinograd.train.learner import Learner
-from kinograd.train.logprobs import reward_penalties, with_key_tokens, with_old, with_reference
+from kinograd.train.logprobs import reward_penalties, with_old, with_reference, with_selected_tokens
 from kinograd.train.rl import roll_out
 from kinograd.train.session import Session, open_session
 from kinograd.types import Score, Unscored
@@ -72,7 +72,7 @@ def test_penalty_is_beta_times_log_policy_over_reference(opened) -> None:
         for rollout, row, ref in zip(scored, [rows[0], *rows[2:]], refs, strict=True):
             np.testing.assert_allclose(row, 0.5 * (rollout.logprobs - ref), atol=1e-5)
             assert abs(row).max() > 1e-3
-    assert with_reference(tasks_of(samples), session, config)[0].completions[0].ref is None
+    assert with_reference(tasks_of(samples), session, config)[0].completions[0].ref_logprobs is None
 
 
 def test_kl_in_the_loss_takes_nothing_off_the_reward(opened) -> None:
@@ -81,7 +81,9 @@ def test_kl_in_the_loss_takes_nothing_off_the_reward(opened) -> None:
     assert reward_penalties(samples, session, config) is None
     (first, *_) = with_reference(tasks_of(samples), session, config)
     for c in first.completions:
-        np.testing.assert_allclose(c.ref, c.old, atol=1e-4)  # nothing has moved yet
+        np.testing.assert_allclose(
+            c.ref_logprobs, c.sampler_logprobs, atol=1e-4
+        )  # nothing has moved yet
 
 
 def test_correction_by_hand(opened) -> None:
@@ -92,14 +94,17 @@ def test_correction_by_hand(opened) -> None:
     wrong = [
         replace(
             t,
-            completions=tuple(replace(c, old=c.old + np.float32(np.log(2))) for c in t.completions),
+            completions=tuple(
+                replace(c, sampler_logprobs=c.sampler_logprobs + np.float32(np.log(2)))
+                for c in t.completions
+            ),
         )
         for t in tasks
     ]
     fixed, metrics = with_old(wrong, session, config)
     for task, true in zip(fixed, tasks, strict=True):
         for c, t in zip(task.completions, true.completions, strict=True):
-            np.testing.assert_allclose(c.old, t.old, atol=1e-4)
+            np.testing.assert_allclose(c.old_logprobs, t.sampler_logprobs, atol=1e-4)
             np.testing.assert_allclose(c.importance, 0.5, rtol=1e-3)
     assert metrics["correction/mean"] == pytest.approx(0.5, rel=1e-3)
     assert metrics["correction/zero"] == 0
@@ -116,7 +121,7 @@ def test_key_tokens_are_those_that_lose_most(opened) -> None:
     session, config = opened(type="video_ktr", entropy=0.3, visual=0.0, temporal=0.0)
     samples = sampled(session, config)
     tasks = tasks_of(samples)
-    focused, metrics = with_key_tokens(tasks, samples, session, config, 0)
+    focused, metrics = with_selected_tokens(tasks, samples, session, config, 0)
     _, entropies = session.learner.statistics(tasks)
     for task, rows in zip(focused, entropies, strict=True):
         flat = np.concatenate(rows)
@@ -131,6 +136,6 @@ def test_a_group_without_advantages_is_not_scored(opened) -> None:
     session, config = opened(type="video_ktr")
     (sample, other) = sampled(session, config)
     tasks = [make_task(sample.group, sample.prompt, np.zeros(4)), tasks_of([other])[0]]
-    focused, _ = with_key_tokens(tasks, [sample, other], session, config, 0)
+    focused, _ = with_selected_tokens(tasks, [sample, other], session, config, 0)
     assert all(c.keep is None for c in focused[0].completions)
     assert all(c.keep is not None for c in focused[1].completions)

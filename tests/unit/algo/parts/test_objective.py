@@ -8,12 +8,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinograd.algo.ratio import clipped_surrogate, log_ratio, policy_objective, sequence_average
-from kinograd.config.algo import AlgoConfig, Cispo, Dapo, EmaGrpo, Grpo, Gspo, GspoToken, Sapo
+from kinograd.algo.base import Algorithm
+from kinograd.algo.cispo import Cispo
+from kinograd.algo.dapo import Dapo
+from kinograd.algo.ema_grpo import EmaGrpo
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.gspo import Gspo, GspoToken
+from kinograd.algo.parts.objective import (
+    clipped_surrogate,
+    log_ratio,
+    policy_objective,
+    sequence_average,
+)
+from kinograd.algo.sapo import Sapo
 
 
 def run(
-    algo: AlgoConfig, ratios: list[float], advantages: list[float], row: list[int] | None = None
+    algo: Algorithm, ratios: list[float], advantages: list[float], row: list[int] | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Objective, clipped and d sum(objective) / d log pi for tokens with these ratios."""
     ratio = torch.tensor(ratios, dtype=torch.float64)

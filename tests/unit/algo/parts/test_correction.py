@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kinograd.algo.correction import importance_weights
-from kinograd.config.algo import Correction, Grpo
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.parts.correction import importance_weights
+from kinograd.algo.parts.settings import Correction
 
 # Learner over sampler: 4, 1/2, 1; of the whole response: 2
 LEARNER, SAMPLER = np.log([0.8, 0.1, 0.3]), np.log([0.2, 0.2, 0.3])

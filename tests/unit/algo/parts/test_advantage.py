@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinograd.algo.advantage import (
+from kinograd.algo.parts.advantage import (
     ADVANTAGES,
     group_mean,
     group_std,
+    is_comparable,
     leave_one_out,
     mean_std,
     normalise,
-    sums,
-    usable,
+    whiten,
 )
-from kinograd.algo.aggregate import Totals, token_weights
 
 
 def test_group_std_by_hand():
@@ -38,17 +37,8 @@ def test_batch_std_by_hand():
     np.testing.assert_allclose(got, np.array([[0.5, -0.5], [1.0, -1.0]]) / std)
 
 
-def test_batch_std_is_the_same_on_two_processes():
-    groups = [np.array([1.0, 0.0]), np.array([3.0, np.nan, 1.0])]
-    whole = normalise(groups, "batch_std")
-    other = sums(groups[1:])
-    np.testing.assert_allclose(
-        normalise(groups[:1], "batch_std", lambda mine: mine + other)[0], whole[0]
-    )
-
-
 def test_mean_std_of_all_finite_values():
-    mean, std = mean_std(sums([np.array([2.0, 0.0, np.nan]), np.array([4.0])]))
+    mean, std = mean_std([np.array([2.0, 0.0, np.nan]), np.array([4.0])])
     assert mean == pytest.approx(2.0)
     assert std == pytest.approx(2.0)  # squared deviations 0 + 4 + 4 over two
 
@@ -61,9 +51,9 @@ def test_unscored_rollouts_neither_count_nor_get_an_advantage():
         np.testing.assert_allclose(with_gap[[0, 2, 3]], without)
 
 
-def test_usable_needs_two_scores():
-    assert usable(np.array([1.0, np.nan, 0.0]))
-    assert not usable(np.array([1.0, np.nan, np.nan]))
+def test_comparing_needs_two_scores():
+    assert is_comparable(np.array([1.0, np.nan, 0.0]))
+    assert not is_comparable(np.array([1.0, np.nan, np.nan]))
 
 
 @given(st.lists(st.floats(-2, 2), min_size=2, max_size=16))
@@ -77,35 +67,8 @@ def test_equal_rewards_teach_nothing():
         np.testing.assert_array_equal(function(np.full(4, 0.7)).round(9), np.zeros(4))
 
 
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ("sequence_mean", [1 / 2, 1 / 8]),
-        ("token_mean", [1 / 5, 1 / 5]),
-        ("constant", [1 / 20, 1 / 20]),
-        ("sequence_sum", [1 / 2, 1 / 2]),
-    ],
-)
-def test_token_weights(how, expected):
-    weights = token_weights([1, 4], how, constant=10)
-    assert [len(w) for w in weights] == [1, 4]
-    np.testing.assert_allclose([w[0] for w in weights], expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("how", ["sequence_mean", "token_mean", "constant", "sequence_sum"])
-def test_shares_of_two_processes_make_up_the_whole(how):
-    whole = token_weights([3, 1, 4], how, 10)
-    over = Totals(3, 8)
-    parts = [*token_weights([3], how, 10, over), *token_weights([1, 4], how, 10, over)]
-    for a, b in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_a_response_without_tokens_that_count_has_no_weight():
-    assert [len(w) for w in token_weights([0, 2], "sequence_mean")] == [0, 2]
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=9))
-def test_means_have_total_weight_one(lengths):
-    for how in ("sequence_mean", "token_mean"):
-        assert sum(w.sum() for w in token_weights(lengths, how)) == pytest.approx(1, abs=1e-5)
+def test_whitened_values_have_mean_zero_and_unit_variance():
+    rng = np.random.default_rng(0)
+    flat = np.concatenate(whiten([rng.normal(3, 5, 40), rng.normal(-1, 2, 60)], epsilon=0.0))
+    assert flat.mean() == pytest.approx(0, abs=1e-12)
+    assert flat.std(ddof=1) == pytest.approx(1)

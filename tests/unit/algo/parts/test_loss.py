@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 
-from kinograd.algo.kl import kl_estimate
-from kinograd.algo.loss import TokenBatch, cross_entropy, policy_loss
-from kinograd.config.algo import Grpo, KLConfig, Rloo
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.parts.kl import kl_estimate
+from kinograd.algo.parts.loss import TokenBatch, cross_entropy, policy_loss
+from kinograd.algo.parts.settings import KLConfig
+from kinograd.algo.rloo import Rloo
 
 
 @pytest.mark.parametrize(
@@ -47,11 +49,10 @@ def test_policy_loss_with_kl_by_hand():
         batch(
             logprobs=logprobs,
             advantage=torch.tensor([1.0, -1.0]),
-            old=logprobs.detach(),
-            ref=torch.tensor([-1.5, -2.0]),
+            sampler_logprobs=logprobs.detach(),
+            ref_logprobs=torch.tensor([-1.5, -2.0]),
         ),
         algo,
-        on_policy=True,
     )
     kl = math.exp(-0.5) + 0.5 - 1
     assert loss.item() == pytest.approx(-(0.25 * (1 - 0.1 * kl) + 0.75 * -1))
@@ -93,9 +94,8 @@ def test_unbiased_kl_of_an_older_policys_samples():
 
 def test_kl_in_the_reward_leaves_the_loss_alone():
     logprobs = torch.tensor([-1.0, -2.0], requires_grad=True)
-    tensors = {"logprobs": logprobs, "advantage": torch.ones(2), "ref": torch.zeros(2)}
-    _, sums = policy_loss(batch(**tensors), Rloo(kl=KLConfig(beta=1.0, place="reward")),
-                          on_policy=True)  # fmt: skip
+    tensors = {"logprobs": logprobs, "advantage": torch.ones(2), "ref_logprobs": torch.zeros(2)}
+    _, sums = policy_loss(batch(**tensors), Rloo(kl=KLConfig(beta=1.0, place="reward")))
     assert "kl" not in sums
 
 
@@ -105,11 +105,10 @@ def test_importance_multiplies_the_objective_but_not_the_kl():
         batch(
             logprobs=logprobs,
             advantage=torch.tensor([1.0, -1.0]),
-            ref=torch.tensor([-1.5, -2.0]),
+            ref_logprobs=torch.tensor([-1.5, -2.0]),
             importance=torch.tensor([0.5, 0.0]),
         ),
         Grpo(kl=KLConfig(beta=0.1)),
-        on_policy=True,
     )
     kl = math.exp(-0.5) + 0.5 - 1
     assert loss.item() == pytest.approx(-0.25 * (0.5 - 0.1 * kl))

@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.builders import example, image, video
 
-from kinograd.algo.key_tokens import key_tokens
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.video_ktr import VideoKtr, key_tokens
+from kinograd.types import View, ViewKind
 
 EACH = {"entropy": 0.2, "visual": 0.2, "temporal": 0.2}
 
@@ -45,3 +48,14 @@ def test_every_signal_keeps_at_least_its_share(rows):
     total = sum(len(r) for r in rows)
     assert [len(k) for k in kept] == [len(r) for r in rows]
     assert sum(k.sum() for k in kept) >= max(1, int(0.2 * total))
+
+
+def test_views_that_completions_are_scored_under():
+    clip, picture = example(media=[video()]), example(media=[image()])
+    assert VideoKtr().scored_views(clip) == {
+        "visual": View(ViewKind.BLANK),
+        "temporal": View(ViewKind.SHUFFLED),
+    }
+    assert VideoKtr().scored_views(picture) == {"visual": View(ViewKind.BLANK)}
+    assert VideoKtr(visual=0).scored_views(clip) == {"temporal": View(ViewKind.SHUFFLED)}
+    assert Grpo().scored_views(clip) == {}

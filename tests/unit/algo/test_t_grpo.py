@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tests.builders import scored_group
 
-from kinograd.algo.presets import Advantages, advantages
-from kinograd.algo.temporal import exact_test, order_bonus, order_gate
-from kinograd.config.algo import Grpo, TGrpo, VideoR1
+from kinograd.algo.base import Advantages
+from kinograd.algo.grpo import Grpo
+from kinograd.algo.t_grpo import TGrpo, exact_test
+from kinograd.algo.video_r1 import VideoR1
 from kinograd.types import Group
 
 
@@ -31,7 +32,7 @@ def change(result: Advantages) -> float:
 
 def test_bonus_by_hand_with_three_reward_levels(pair):
     # rewards 2, 1, 0 (one format failure); p = 1/3 >= p~ = 0: the first gets 0.3 more
-    result = advantages([pair([1, 0, 0], [0, 0], [1, 1, 0])], TGrpo(advantage="group_mean"))
+    result = TGrpo(advantage="group_mean").advantages([pair([1, 0, 0], [0, 0], [1, 1, 0])])
     assert result.metrics["temporal/gate"] == 1
     np.testing.assert_allclose(result.groups[0], np.array([2.3, 1, 0]) - 3.3 / 3)
     assert change(result) == pytest.approx(0.2)
@@ -39,9 +40,9 @@ def test_bonus_by_hand_with_three_reward_levels(pair):
 
 def test_the_published_bonus_is_invisible_with_two_reward_levels(pair):
     group = pair([1, 1, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0])
-    result = advantages([group], TGrpo())
+    result = TGrpo().advantages([group])
     assert result.metrics["temporal/gate"] == 1
-    plain = advantages([group], Grpo()).groups[0]
+    plain = Grpo().advantages([group]).groups[0]
     np.testing.assert_allclose(result.groups[0], plain, atol=2e-4)
     assert change(result) < 2e-4
 
@@ -49,42 +50,42 @@ def test_the_published_bonus_is_invisible_with_two_reward_levels(pair):
 @pytest.mark.parametrize("repair", [{"bonus_on": "advantage"}, {"advantage": "group_mean"}])
 def test_both_repairs_make_it_visible(pair, repair):
     group = pair([1, 1, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0])
-    assert change(advantages([group], TGrpo(**repair))) > 0.1
+    assert change(TGrpo(**repair).advantages([group])) > 0.1
 
 
 def test_bonus_on_the_advantage_by_hand(pair):
     # (R - mean) = 0.5, -0.5; std sqrt(0.5); then 0.3 for the right one
-    result = advantages([pair([1, 0], [0])], TGrpo(bonus_on="advantage"))
+    result = TGrpo(bonus_on="advantage").advantages([pair([1, 0], [0])])
     unit = 0.5 / (math.sqrt(0.5) + 1e-4)
     np.testing.assert_allclose(result.groups[0], [unit + 0.3, -unit])
 
 
 def test_gate_rules_differ_as_published(pair):
     group = pair([1, 1, 0, 0], [1, 1, 1, 0])  # p = 0.5, p~ = 0.75
-    assert not order_gate(group, TGrpo()).open
-    assert not order_gate(group, TGrpo(mu=0.8)).open
-    assert order_gate(group, TGrpo(mu=0.6)).open
+    assert not TGrpo().order_gate(group).open
+    assert not TGrpo(mu=0.8).order_gate(group).open
+    assert TGrpo(mu=0.6).order_gate(group).open
     graded = pair([0.4] * 4, [0.45, 0.45])
-    assert not order_gate(graded, TGrpo(gate_on="accuracy")).open
-    assert order_gate(graded, TGrpo(gate_on="accuracy", mu=0.8)).open
+    assert not TGrpo(gate_on="accuracy").order_gate(graded).open
+    assert TGrpo(gate_on="accuracy", mu=0.8).order_gate(graded).open
 
 
 def test_video_r1_is_the_released_code(pair):
     # Mean accuracies 0.35 / 3 = 0.1167 >= 0.8 * 0.14 = 0.112, but < 0.14; 0.3 > 0.1 is correct
     group = pair([0.3, 0.05, 0.0], [0.14], [1, 1, 0])
-    gate = order_gate(group, VideoR1())
+    gate = VideoR1().order_gate(group)
     assert gate.open
-    np.testing.assert_array_equal(order_bonus(group, gate, VideoR1()), [0.3, 0, 0])
+    np.testing.assert_array_equal(VideoR1().order_bonus(group, gate), [0.3, 0, 0])
     paper = TGrpo(gate_on="accuracy")
-    assert not order_gate(group, paper).open
+    assert not paper.order_gate(group).open
     assert (VideoR1().clip_low, VideoR1().clip_high) == (None, None)
     assert (VideoR1().kl.beta, VideoR1().kl.estimator, VideoR1().kl.clamp) == (0.04, "k3", 10.0)
 
 
 def test_margin_gate_by_hand(pair):
     algo = TGrpo(gate="margin", margin=0.25)
-    assert order_gate(pair([1, 1, 0, 0], [1, 0, 0, 0]), algo).open  # 0.5 - 0.25
-    assert not order_gate(pair([1, 0, 0, 0], [1, 0, 0, 0]), algo).open
+    assert algo.order_gate(pair([1, 1, 0, 0], [1, 0, 0, 0])).open  # 0.5 - 0.25
+    assert not algo.order_gate(pair([1, 0, 0, 0], [1, 0, 0, 0])).open
 
 
 def test_exact_test_by_hand():
@@ -107,11 +108,11 @@ def test_exact_test_is_the_permutation_test():
 
 def test_test_gate(pair):
     algo = TGrpo(gate="test", level=0.1)
-    strong = order_gate(pair([1, 1, 1, 0], [0, 0, 0, 0]), algo)  # C(3,3) C(5,1) / 70
+    strong = algo.order_gate(pair([1, 1, 1, 0], [0, 0, 0, 0]))  # C(3,3) C(5,1) / 70
     assert strong.open
     assert strong.p_value == pytest.approx(5 / 70)
-    assert not order_gate(pair([1, 1, 0, 0], [1, 0, 0, 0]), algo).open
-    result = advantages([pair([1, 1, 1, 0], [0, 0, 0, 0])], algo)
+    assert not algo.order_gate(pair([1, 1, 0, 0], [1, 0, 0, 0])).open
+    result = algo.advantages([pair([1, 1, 1, 0], [0, 0, 0, 0])])
     assert result.metrics["temporal/p_value"] == pytest.approx(5 / 70)
 
 
@@ -141,12 +142,12 @@ def test_the_test_gate_keeps_its_level_for_an_order_blind_policy(q):
 
 def test_unscored_twin_gives_plain_advantages(pair):
     group = pair([1, 0, 0], [None, None], [1, 1, 0])
-    result = advantages([group], TGrpo())
-    np.testing.assert_array_equal(result.groups[0], advantages([group], Grpo()).groups[0])
+    result = TGrpo().advantages([group])
+    np.testing.assert_array_equal(result.groups[0], Grpo().advantages([group]).groups[0])
     assert result.metrics == {}
 
 
 def test_groups_without_two_scores_are_dropped(pair):
-    result = advantages([scored_group([1, None]), pair([1, 0], [0])], TGrpo())
+    result = TGrpo().advantages([scored_group([1, None]), pair([1, 0], [0])])
     assert result.groups[0] is None
     assert result.groups[1] is not None

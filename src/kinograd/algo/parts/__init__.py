@@ -1,0 +1,1 @@
+"""Pieces that algorithms combine: advantage, objective, aggregation, KL, correction."""
