@@ -165,10 +165,15 @@ def test_options_of_ask(world: Path, capfd: pytest.CaptureFixture[str], wrong: s
     assert "Traceback" not in said
 
 
-def test_interrupt_and_go_on(recipe, tmp_path: Path) -> None:
+def test_interrupt_and_resume(recipe, tmp_path: Path) -> None:
     """Ctrl-C in the middle of a run: status 130, and the same command finishes it."""
     path = recipe("sft: {steps: 12, batch_size: 2}")
-    command = [sys.executable, "-m", "kinograd", "sft", str(path), "run.save_every=1"]
+    code = (
+        "import signal, sys; from kinograd.cli import main; "
+        # a child of a background shell would ignore SIGINT
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "sft", str(path), "run.save_every=1"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )

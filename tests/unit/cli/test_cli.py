@@ -143,13 +143,15 @@ def test_a_bug_keeps_its_traceback(verb: Verb) -> None:
         cli.main(["doctor"])
 
 
-def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+def test_interrupt_says_how_to_resume(tmp_path: Path) -> None:
     """A real SIGINT to a real process, sent once the verb runs."""
     flag = tmp_path / "running"
     code = f"""
-import pathlib, sys, time
+import pathlib, signal, sys, time
 import kinograd.commands.doctor as doctor
 from kinograd.cli import main
+# a child of a background shell would ignore SIGINT
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def run() -> None:
     pathlib.Path({str(flag)!r}).touch()
     time.sleep(60)
