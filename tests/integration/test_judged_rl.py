@@ -16,7 +16,7 @@ from kinograd import files
 from kinograd.judge import JudgeOutage
 from kinograd.judge.canaries import load_canaries
 from kinograd.judge.untrusted import neutralise
-from kinograd.train import rl
+from kinograd.train import sampling
 from kinograd.train.rl import train_rl
 from kinograd.types import KinogradError
 
@@ -94,18 +94,18 @@ def test_an_outage_stops_the_run_with_a_checkpoint_and_the_same_command_goes_on(
     assert whole.is_dir()
     run = tmp_path / "cut"
     cut = judged(recipe, serve, str(run))
-    real = rl.roll_out
+    real = sampling.roll_out
 
-    def then_the_judge_dies(engine, session, recipe, pairs, step):
+    def then_the_judge_dies(session, pairs, step):
         if step == 1:
             serve.fault_rate, serve.faults = 1.0, ("503",)
-        return real(engine, session, recipe, pairs, step)
+        return real(session, pairs, step)
 
-    monkeypatch.setattr(rl, "roll_out", then_the_judge_dies)
+    monkeypatch.setattr(sampling, "roll_out", then_the_judge_dies)
     with pytest.raises(JudgeOutage, match="resumes from its checkpoint"):
         train_rl(cut)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-1"]
-    monkeypatch.setattr(rl, "roll_out", real)
+    monkeypatch.setattr(sampling, "roll_out", real)
     serve.fault_rate = 0.0
     train_rl(cut)
     expected, got = weights(tmp_path / "whole", 3), weights(run, 3)

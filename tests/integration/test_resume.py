@@ -65,10 +65,10 @@ def cut_off(place: str, at: int) -> Iterator[None]:
     """Have a run cut off at one place of step ``at``."""
     end_step, save, writer = Session.end_step, checkpoint.save, Session._write_model
 
-    def before_logging(self: Session, step: int, total: int, **metrics: Any) -> None:
+    def before_logging(self: Session, step: int, total: int, metrics: Any) -> None:
         if step == at:
             raise Cut
-        end_step(self, step, total, **metrics)
+        end_step(self, step, total, metrics)
 
     def before_saving(folder: Path, step: int, *rest: Any, **options: Any) -> Path:
         if step == at:

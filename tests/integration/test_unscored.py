@@ -163,8 +163,8 @@ def test_a_judge_that_goes_away_teaches_nothing_from_then_on(
 
     monkeypatch.setattr(session, "require_canaries", taken_on_trust)
 
-    def fall_ill(self: session.Session, step: int, total: int, **metrics: Any) -> None:
-        end_step(self, step, total, **metrics)
+    def fall_ill(self: session.Session, step: int, total: int, metrics: Any) -> None:
+        end_step(self, step, total, metrics)
         Judge.ill = True
 
     monkeypatch.setattr(session.Session, "end_step", fall_ill)

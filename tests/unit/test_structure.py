@@ -22,7 +22,7 @@ LEVELS = {
     for level, names in enumerate(
         [
             ("types", "keys", "_version"),
-            ("files", "progress", "section"),
+            ("files", "progress", "section", "budget"),
             ("workers",),
             ("grading",),
             ("kinds",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kinograd.budget import FailureBudget
 from kinograd.config.data_formats import FORMAT_MODULES
 from kinograd.datasets.formats import find_format
 from kinograd.datasets.formats.shards import manifest_of
@@ -47,12 +48,11 @@ def load_examples(
             why = next(iter(rejected[first:]), None)
             fault = "holds no rows" if why is None else f"no row is good; {why.where}: {why.detail}"
             raise DataError(f"{file}: {fault}")
-    if len(rejected) > limit * (len(rejected) + len(good)):
-        raise DataError(
-            f"{len(rejected)} of {len(rejected) + len(good)} rows cannot be used, more than the "
-            f"share of {limit} that the recipe allows; {rejected[0].where}: {rejected[0].detail}. "
-            "See all with: kinograd data validate FILE"
-        )
+    if rejected:
+        first = f"{rejected[0].where}: {rejected[0].detail}"
+        budget = FailureBudget(limit, "the share that the recipe")
+        budget.spend(len(rejected), len(rejected) + len(good))
+        budget.check("rows cannot be used", first, "see all with: kinograd data validate FILE")
     return list(good.values()), rejected
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kinograd import files
+from kinograd.budget import FailureBudget
 from kinograd.config.schema import EvalConfig
 from kinograd.eval.answers import Grade, graded_answers
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
@@ -18,11 +19,7 @@ from kinograd.grading.extract import answer_span
 from kinograd.models.reader import Unreadable
 from kinograd.policy import Policy
 from kinograd.progress import progress
-from kinograd.types import Example, Group, KinogradError, View, ViewKind
-
-
-class TooManyErrors(KinogradError):
-    """More examples could not be read than ``eval.max_error_fraction`` allows."""
+from kinograd.types import Example, Group, View, ViewKind
 
 
 def evaluate(
@@ -43,7 +40,7 @@ def evaluate(
         key: addresses the sampling noise and the shuffles.
 
     Raises:
-        TooManyErrors: after everything has been recorded.
+        TooManyFailures: after everything has been recorded.
     """
     files.filter_records(out, lambda row: row["error"] is None)
     done = {(r["id"], r["view"]) for r in files.read_records(out)}
@@ -63,20 +60,17 @@ def evaluate(
                     key=key,
                     view=view,
                 ):
-                    unread = isinstance(found, Unreadable)
-                    file.append(_error(found, view) if unread else _record(found))
+                    failed = isinstance(found, Unreadable)
+                    file.append(_error(found, view) if failed else _record(found))
                     bar.advance()
     finally:
         file.close()
     rows = read_records(out)
-    errors = sum(r["error"] is not None for r in rows)
-    if errors > config.max_error_fraction * len(rows):
-        first = next(r for r in rows if r["error"] is not None)
-        raise TooManyErrors(
-            f"{errors} of {len(rows)} examples could not be read (first: {first['id']}: "
-            f"{first['error']}); all answers are in {out}. Mend the data, or raise "
-            "eval.max_error_fraction"
-        )
+    unread = [f"{r['id']}: {r['error']}" for r in rows if r["error"] is not None]
+    if unread:
+        budget = FailureBudget(config.max_error_fraction, "eval.max_error_fraction")
+        budget.spend(len(unread), len(rows))
+        budget.check("examples could not be read", unread[0], f"all answers are in {out}")
     return summarise(rows)
 
 

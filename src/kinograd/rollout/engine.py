@@ -6,7 +6,8 @@ engine and learner read the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
@@ -59,7 +60,10 @@ class Engine(Protocol):
         ...
 
     def sleep(self) -> None:
-        """Free the memory that only generation needs, before the learner's step."""
+        """Free the memory that only generation needs, before the learner's step.
+
+        An engine starts awake.
+        """
         ...
 
     def wake(self) -> None:
@@ -69,6 +73,16 @@ class Engine(Protocol):
     def close(self) -> None:
         """End whatever the engine has started."""
         ...
+
+
+@contextmanager
+def awake(engine: Engine) -> Iterator[None]:
+    """Wake the engine to generate, and send it to sleep again."""
+    engine.wake()
+    try:
+        yield
+    finally:
+        engine.sleep()
 
 
 def open_engine(model: VideoLM, config: RolloutConfig) -> Engine:

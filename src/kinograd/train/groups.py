@@ -1,4 +1,8 @@
-"""From scored groups to policy updates: tasks, weights, minibatches."""
+"""From scored groups to policy updates: train items, token weights, minibatches.
+
+Shape legend: P groups, G rollouts of a group, L tokens of a rollout. ``values_PG`` is a list
+by group of arrays (G,), ``tokens_GL`` a list by rollout of arrays (L,).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from kinograd.algo.base import Advantages
+from kinograd.algo.base import Advantages, Algorithm
 from kinograd.algo.parts.aggregate import token_weights
 from kinograd.algo.parts.loss import policy_loss
 from kinograd.config.schema import RlRecipe
@@ -21,85 +25,91 @@ from kinograd.types import Group
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A group with the prompt that its rollouts answered, and its twin's."""
+class TrainGroup:
+    """A group with the prompt that its rollouts answered, and the prompt of its twin."""
 
     group: Group
     prompt: Prompt
-    twin: Prompt | None = None
+    twin_prompt: Prompt | None = None
 
 
-def make_task(
+def make_train_item(
     group: Group,
     prompt: Prompt,
-    advantages: np.ndarray,
-    tokens: Sequence[np.ndarray] | None = None,
+    advantages_G: np.ndarray,
+    advantages_GL: Sequence[np.ndarray] | None = None,
 ) -> TrainItem:
-    """One prompt with the rollouts that have an advantage.
+    """Build the item of one prompt from the rollouts that have an advantage.
 
-    Weights are still zero: they depend on how the batch is split (``weighted``).
+    Its weights are zero: they depend on the minibatch (``assign_token_weights``).
 
     Args:
-        advantages: (G,), NaN for rollouts that are left out.
-        tokens: advantages per token, (L,) per rollout, where they differ.
+        advantages_G: (G,), NaN for rollouts that are left out.
+        advantages_GL: the advantages per token, where they differ within a rollout.
     """
     completions = tuple(
         TrainCompletion(
             r.token_ids,
             np.zeros(len(r.token_ids), np.float32),
             advantage=np.full(len(r.token_ids), value, np.float32)
-            if tokens is None
-            else tokens[i].astype(np.float32),
+            if advantages_GL is None
+            else advantages_GL[i].astype(np.float32),
             sampler_logprobs=r.logprobs,
         )
-        for i, (r, value) in enumerate(zip(group.rollouts, advantages, strict=True))
+        for i, (r, value) in enumerate(zip(group.rollouts, advantages_G, strict=True))
         if np.isfinite(value)
     )
     return TrainItem(prompt, completions)
 
 
-def make_tasks(
-    samples: Sequence[Sample], result: Advantages
-) -> tuple[list[TrainItem], list[Sample]]:
-    """One task per group that has advantages, then one per twin that has; their samples."""
-    nothing = [None] * len(samples)
-    found: list[tuple[TrainItem, Sample]] = []
-    for sample, values, tokens in zip(
-        samples, result.groups, result.tokens or nothing, strict=True
+def make_train_items(
+    groups: Sequence[TrainGroup], advantages: Advantages
+) -> tuple[list[TrainItem], list[TrainGroup]]:
+    """Build one item per group that has advantages, then one per twin that has.
+
+    Returns:
+        The items, and for each of them the group (or twin) that it was made of.
+    """
+    none = [None] * len(groups)
+    found: list[tuple[TrainItem, TrainGroup]] = []
+    for source, values_G, values_GL in zip(
+        groups, advantages.groups, advantages.tokens or none, strict=True
     ):
-        if values is not None and np.isfinite(values).any():
-            found.append((make_task(sample.group, sample.prompt, values, tokens), sample))
-    for sample, values in zip(samples, result.twins or nothing, strict=True):
-        if values is not None and sample.group.twin is not None and sample.twin is not None:
-            other = Sample(sample.group.twin, sample.twin)
-            found.append((make_task(other.group, other.prompt, values), other))
-    return [task for task, _ in found], [sample for _, sample in found]
+        if values_G is not None and np.isfinite(values_G).any():
+            item = make_train_item(source.group, source.prompt, values_G, values_GL)
+            found.append((item, source))
+    for source, values_G in zip(groups, advantages.twins or none, strict=True):
+        twin, prompt = source.group.twin, source.twin_prompt
+        if values_G is not None and twin is not None and prompt is not None:
+            found.append((make_train_item(twin, prompt, values_G), TrainGroup(twin, prompt)))
+    return [item for item, _ in found], [source for _, source in found]
 
 
-def weighted(tasks: Sequence[TrainItem], recipe: RlRecipe) -> list[TrainItem]:
-    """Set every token's weight from the whole minibatch; drop tasks that cannot teach.
+def assign_token_weights(
+    items: Sequence[TrainItem], algo: Algorithm, max_new_tokens: int
+) -> list[TrainItem]:
+    """Set every token's weight from one minibatch; drop items without a gradient.
 
-    A task whose advantages are all zero has no gradient without KL, but its tokens count
+    An item whose advantages are all zero has no gradient without KL, but its tokens count
     in the normalisers all the same. Tokens that are not kept count nowhere.
     """
-    algo = recipe.algo
-    completions = [c for t in tasks for c in t.completions]
+    completions = [c for item in items for c in item.completions]
     kept = [c.kept for c in completions]
     if not any(kept):
         return []
-    values = token_weights(kept, algo.aggregate, recipe.sampling.max_new_tokens)
-    weights = iter([_spread(w, c) for w, c in zip(values, completions, strict=True)])
+    weights = token_weights(kept, algo.aggregate, max_new_tokens)
+    placed = iter([_place(w_L, c) for w_L, c in zip(weights, completions, strict=True)])
     out = [
-        TrainItem(t.prompt, tuple(replace(c, weight=next(weights)) for c in t.completions))
-        for t in tasks
+        TrainItem(i.prompt, tuple(replace(c, weight=next(placed)) for c in i.completions))
+        for i in items
     ]
     if algo.needs_ref_logprobs:
         return out
-    return [t for t in out if any(c.teaches for c in t.completions)]
+    return [item for item in out if any(c.teaches for c in item.completions)]
 
 
-def _spread(weights: np.ndarray, completion: TrainCompletion) -> np.ndarray:
-    """Weights of kept tokens at their places among all, float32 (L,)."""
+def _place(weights: np.ndarray, completion: TrainCompletion) -> np.ndarray:
+    """Put the weights of kept tokens at their places among all; return float32 (L,)."""
     if completion.keep is None:
         return weights
     out = np.zeros(len(completion.token_ids), np.float32)
@@ -108,24 +118,22 @@ def _spread(weights: np.ndarray, completion: TrainCompletion) -> np.ndarray:
 
 
 def update(
-    learner: Learner, tasks: Sequence[TrainItem], recipe: RlRecipe, step: int
+    learner: Learner, items: Sequence[TrainItem], recipe: RlRecipe, step: int
 ) -> dict[str, float]:
-    """The optimizer steps of one batch of rollouts.
+    """Take the optimizer steps of one batch of rollouts.
 
-    Returns the mean loss of its updates, and figures averaged over the tokens of the
-    groups that teach.
-
-    With one pass and one minibatch the policy is the one that sampled: the ratio is one
-    by construction, and clipping has nothing to do.
+    Returns:
+        Mean loss of the updates, and figures averaged over the tokens of the groups that
+        have a gradient.
     """
-    algo = recipe.algo
+    algo, limit = recipe.algo, recipe.sampling.max_new_tokens
     loss = partial(policy_loss, algo=algo)
     sums: dict[str, float] = defaultdict(float)
     figures: dict[str, float] = {"optim/updates": 0.0}
     for epoch in range(algo.epochs):
-        order = generator(recipe.run.seed, "minibatches", step, epoch).permutation(len(tasks))
+        order = generator(recipe.run.seed, "minibatches", step, epoch).permutation(len(items))
         for part in np.array_split(order, algo.minibatches):
-            batch = weighted([tasks[i] for i in sorted(part)], recipe)
+            batch = assign_token_weights([items[i] for i in sorted(part)], algo, limit)
             if not batch:
                 continue
             for name, value in learner.accumulate(

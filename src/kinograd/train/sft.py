@@ -25,17 +25,18 @@ from kinograd.train.session import Session, open_session
 
 
 def train_sft(recipe: SftRecipe) -> Path:
-    """Run or resume the recipe; returns the folder of the last checkpoint's model."""
+    """Run or resume the recipe; return the folder of the last checkpoint's model."""
     learner = partial(Learner, config=recipe.optim, total_steps=recipe.sft.steps or 1)
     with open_session(recipe, learner) as session:
-        return _loop(session, recipe)
+        return _loop(session)
 
 
-def _loop(session: Session, recipe: SftRecipe) -> Path:
+def _loop(session: Session[SftRecipe]) -> Path:
+    recipe, policy, learner = session.recipe, session.policy, session.learner
     size, n = recipe.sft.batch_size, len(session.examples)
     total = recipe.sft.steps or max(1, math.ceil((recipe.sft.epochs or 0) * n / size))
-    session.learner.total_steps = total
-    tokenizer = session.policy.model.tokenizer
+    learner.total_steps = total
+    tokenizer = policy.model.tokenizer
 
     def batch(step: int):
         return [session.examples[i] for i in batch_indices(step, size, n, recipe.run.seed)]
@@ -45,31 +46,30 @@ def _loop(session: Session, recipe: SftRecipe) -> Path:
             began = time.perf_counter()
             session.begin_step(step)
             pairs = session.read(batch(step), step)
-            session.policy.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
+            policy.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
             read_s = time.perf_counter() - began
             if not pairs:  # counted, and not yet too many
-                session.end_step(step + 1, total)
+                session.end_step(step + 1, total, {})
                 bar.advance()
                 continue
             responses = [encode_response(example, tokenizer) for example, _ in pairs]
             weights = token_weights([len(r) for r in responses], recipe.sft.aggregate)
-            tasks = [
+            items = [
                 TrainItem(prompt, (TrainCompletion(response, weight),))
                 for (_, prompt), response, weight in zip(pairs, responses, weights, strict=True)
             ]
-            sums = session.learner.accumulate(tasks, cross_entropy)
-            update = session.learner.step()
-            session.policy.engine.sync(session.learner.updates)
+            sums = learner.accumulate(items, cross_entropy)
+            update = learner.step()
+            policy.engine.sync(learner.updates)
             session.end_step(
                 step + 1,
                 total,
-                **{
+                {
                     "loss": sums["loss"],
                     "optim/grad_norm": update["grad_norm"],
                     "optim/lr": update["lr"],
                     "tokens/response": float(np.mean([len(r) for r in responses])),
-                    "tokens/prompt": float(np.mean([len(t.prompt.input_ids) for t in tasks])),
-                    "video/wait_s": session.policy.reader.store.take_wait_s(),
+                    "tokens/prompt": float(np.mean([len(t.prompt.input_ids) for t in items])),
                     "time/read_s": read_s,
                     "time/step_s": time.perf_counter() - began,
                 },

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from kinograd import files
+from kinograd.budget import TooManyFailures
 from kinograd.config.rollout import InProcess
 from kinograd.config.rollout import SamplingConfig as Sampling
 from kinograd.config.schema import EvalConfig, ModelConfig, PromptConfig, RewardConfig
 from kinograd.config.video import VideoConfig
 from kinograd.datasets.jsonl import read_examples
 from kinograd.eval.metrics import read_records
-from kinograd.eval.runner import TooManyErrors, evaluate
+from kinograd.eval.runner import evaluate
 from kinograd.models.load import load
 from kinograd.models.reader import Reader
 from kinograd.policy import Policy
@@ -156,7 +157,7 @@ def test_a_batch_of_nothing_but_bad_clips(run: Run, engine, examples) -> None:
 
 def test_too_many_bad_clips_are_an_error_once_all_is_recorded(run: Run, examples, tmp_path) -> None:
     damaged = [*[broken(e) for e in examples[:2]], *examples[2:]]
-    with pytest.raises(TooManyErrors, match="2 of 10 examples could not be read") as caught:
+    with pytest.raises(TooManyFailures, match="2 of 10 examples could not be read") as caught:
         run(damaged, max_error_fraction=0.1)
     assert "gone.mp4" in str(caught.value)
     assert len(rows(tmp_path / "e.jsonl")) == 10
@@ -164,7 +165,7 @@ def test_too_many_bad_clips_are_an_error_once_all_is_recorded(run: Run, examples
 
 def test_a_mended_clip_is_asked_again(run: Run, engine, examples, tmp_path) -> None:
     damaged = [*examples[:3], broken(examples[3]), *examples[4:]]
-    with pytest.raises(TooManyErrors):
+    with pytest.raises(TooManyFailures):
         run(damaged, max_error_fraction=0.0)
     engine.asked.clear()
     figures = run(examples, max_error_fraction=0.0)

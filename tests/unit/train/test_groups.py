@@ -1,4 +1,4 @@
-"""Scored groups to tasks, tasks to weights."""
+"""Scored groups to items, items to weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.models.load import VideoLM, load
 from kinograd.models.prompt import Prompt
 from kinograd.train.batching import TrainCompletion, TrainItem
-from kinograd.train.groups import Sample, make_task, make_tasks, update, weighted
+from kinograd.train.groups import (
+    TrainGroup,
+    assign_token_weights,
+    make_train_item,
+    make_train_items,
+    update,
+)
 from kinograd.train.learner import Learner
 from kinograd.types import Group
 
@@ -28,39 +34,39 @@ def group(*lengths: int, twin: Group | None = None) -> Group:
 
 
 def test_rollouts_without_an_advantage_are_left_out() -> None:
-    task = make_task(group(1, 2, 3), PROMPT, np.array([0.5, np.nan, -0.5]))
-    assert [len(c.token_ids) for c in task.completions] == [1, 3]
-    assert [c.advantage.tolist() for c in task.completions] == [[0.5], [-0.5] * 3]
-    assert all(c.sampler_logprobs.tolist() == [-1.0] * len(c.token_ids) for c in task.completions)
+    item = make_train_item(group(1, 2, 3), PROMPT, np.array([0.5, np.nan, -0.5]))
+    assert [len(c.token_ids) for c in item.completions] == [1, 3]
+    assert [c.advantage.tolist() for c in item.completions] == [[0.5], [-0.5] * 3]
+    assert all(c.sampler_logprobs.tolist() == [-1.0] * len(c.token_ids) for c in item.completions)
 
 
 def test_advantages_per_token_take_the_place_of_one_per_rollout() -> None:
     tokens = [np.array([1.0, 2.0]), np.array([np.nan]), np.array([3.0])]
-    task = make_task(group(2, 1, 1), PROMPT, np.array([1.5, np.nan, 3.0]), tokens)
-    assert [c.advantage.tolist() for c in task.completions] == [[1, 2], [3]]
+    item = make_train_item(group(2, 1, 1), PROMPT, np.array([1.5, np.nan, 3.0]), tokens)
+    assert [c.advantage.tolist() for c in item.completions] == [[1, 2], [3]]
 
 
 def test_a_group_whose_rollouts_all_lack_an_advantage_has_no_task() -> None:
     nothing = Advantages([np.array([np.nan, np.nan])])
-    assert make_tasks([Sample(group(1, 1), PROMPT)], nothing) == ([], [])
+    assert make_train_items([TrainGroup(group(1, 1), PROMPT)], nothing) == ([], [])
 
 
 def test_dropped_groups_have_no_task_and_trained_twins_have_one() -> None:
     shown = Prompt(*vars(PROMPT).values())
     samples = [
-        Sample(group(1, 1), PROMPT),
-        Sample(group(1, 1, twin=group(2, 2)), PROMPT, shown),
-        Sample(group(1, 1, twin=group(2, 2)), PROMPT, shown),
+        TrainGroup(group(1, 1), PROMPT),
+        TrainGroup(group(1, 1, twin=group(2, 2)), PROMPT, shown),
+        TrainGroup(group(1, 1, twin=group(2, 2)), PROMPT, shown),
     ]
     values = np.array([1.0, -1.0])
     result = Advantages([None, values, values], twins=[None, None, values])
-    tasks, owners = make_tasks(samples, result)
-    assert [t.prompt for t in tasks] == [PROMPT, PROMPT, shown]
+    items, owners = make_train_items(samples, result)
+    assert [t.prompt for t in items] == [PROMPT, PROMPT, shown]
     assert owners[2].group is samples[2].group.twin
-    assert [len(c.token_ids) for c in tasks[2].completions] == [2, 2]
+    assert [len(c.token_ids) for c in items[2].completions] == [2, 2]
 
 
-def task(*advantages: list[float], keep: list[bool] | None = None) -> TrainItem:
+def item(*advantages: list[float], keep: list[bool] | None = None) -> TrainItem:
     return TrainItem(
         PROMPT,
         tuple(
@@ -80,28 +86,31 @@ def config(recipe: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **algo: recipe("rl", {"algo": algo})
 
 
-def weights(tasks: list[TrainItem]) -> list[list[float]]:
-    return [c.weight.tolist() for t in tasks for c in t.completions]
+def weights(items: list[TrainItem]) -> list[list[float]]:
+    return [c.weight.tolist() for t in items for c in t.completions]
 
 
 def test_a_group_that_cannot_teach_counts_in_the_normalisers_all_the_same(config) -> None:
-    tasks = [task([1.0], [-1.0]), task([0.0], [0.0])]
-    assert weights(weighted(tasks, config())) == [[0.25], [0.25]]
-    with_kl = weighted(tasks, config(kl={"beta": 0.1}))
+    items = [item([1.0], [-1.0]), item([0.0], [0.0])]
+    assert weights(assign_token_weights(items, config().algo, 768)) == [[0.25], [0.25]]
+    with_kl = assign_token_weights(items, config(kl={"beta": 0.1}).algo, 768)
     assert weights(with_kl) == [[0.25]] * 4  # KL teaches all
 
 
 def test_tokens_that_are_not_kept_count_nowhere(config) -> None:
-    tasks = [task([1.0, 1.0, 1.0, 1.0], [-1.0, -1.0], keep=[True, False, False, True])]
-    assert weights(weighted(tasks, config())) == [[0.25, 0, 0, 0.25], [0.5, 0]]
+    items = [item([1.0, 1.0, 1.0, 1.0], [-1.0, -1.0], keep=[True, False, False, True])]
+    assert weights(assign_token_weights(items, config().algo, 768)) == [
+        [0.25, 0, 0, 0.25],
+        [0.5, 0],
+    ]
     token_mean = np.float32(1 / 3)
-    by_token = weights(weighted(tasks, config(aggregate="token_mean")))
+    by_token = weights(assign_token_weights(items, config(aggregate="token_mean").algo, 768))
     assert by_token == [[token_mean, 0, 0, token_mean], [token_mean, 0]]
 
 
 def test_nothing_to_weigh(config) -> None:
-    assert weighted([], config()) == []
-    assert weighted([task([1.0], keep=[False])], config()) == []
+    assert assign_token_weights([], config().algo, 768) == []
+    assert assign_token_weights([item([1.0], keep=[False])], config().algo, 768) == []
 
 
 def test_what_teaches() -> None:
@@ -118,9 +127,9 @@ class Watched(Learner):
         super().__init__(*arguments, **options)
         self.seen: list[list[int]] = []
 
-    def accumulate(self, tasks: Any, *rest: Any, **options: Any) -> dict[str, float]:
-        self.seen.append([int(t.completions[0].token_ids[0]) for t in tasks])
-        return super().accumulate(tasks, *rest, **options)
+    def accumulate(self, items: Any, *rest: Any, **options: Any) -> dict[str, float]:
+        self.seen.append([int(t.completions[0].token_ids[0]) for t in items])
+        return super().accumulate(items, *rest, **options)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +143,7 @@ def learner(model: VideoLM) -> Watched:
 
 
 def named(token: int, *advantages: float) -> TrainItem:
-    """A prompt of text; its responses are one token each, which names the task."""
+    """A prompt of text; its responses are one token each, which names the item."""
     ids = np.arange(20, 25)
     prompt = Prompt(ids, np.tile(np.arange(5), (3, 1)), np.zeros(5, bool), ())
     one = np.array([token])
@@ -150,9 +159,9 @@ def named(token: int, *advantages: float) -> TrainItem:
 
 
 def test_every_pass_splits_the_batch_anew(learner: Watched, config) -> None:
-    tasks = [named(30 + i, 1.0, -1.0) for i in range(5)]
+    items = [named(30 + i, 1.0, -1.0) for i in range(5)]
     recipe = config(epochs=2, minibatches=2)
-    figures = update(learner, tasks, recipe, step=3)
+    figures = update(learner, items, recipe, step=3)
     assert figures["optim/updates"] == 4 == len(learner.seen) == learner.updates
     first, second = learner.seen[:2], learner.seen[2:]
     for part in (first, second):
@@ -160,10 +169,10 @@ def test_every_pass_splits_the_batch_anew(learner: Watched, config) -> None:
         assert sorted(part[0] + part[1]) == list(range(30, 35))
     assert first != second
     seen, learner.seen = learner.seen, []
-    update(learner, tasks, recipe, step=3)
+    update(learner, items, recipe, step=3)
     assert learner.seen == seen  # a resumed step makes the same minibatches
     learner.seen = []
-    update(learner, tasks, recipe, step=4)
+    update(learner, items, recipe, step=4)
     assert learner.seen != seen
 
 

@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from kinograd.train.groups import Sample, make_task
+from kinograd.train.groups import TrainGroup, make_train_item
 from kinograd.train.learner import Learner
-from kinograd.train.logprobs import reward_penalties, with_old, with_reference, with_selected_tokens
-from kinograd.train.rl import roll_out
+from kinograd.train.logprobs import (
+    add_old_logprobs,
+    add_ref_logprobs,
+    keep_selected_tokens,
+    reward_penalties,
+)
+from kinograd.train.sampling import roll_out
 from kinograd.train.session import Session, open_session
 from kinograd.types import Score, Unscored
 
@@ -38,15 +43,15 @@ def opened(
         yield make
 
 
-def sampled(session: Session, config: Any) -> list[Sample]:
+def sampled(session: Session) -> list[TrainGroup]:
     """Two groups of four, the second rollout of each without a score."""
     pairs = session.read(session.examples[:2], 0)
-    samples = roll_out(session.policy.engine, session, config, pairs, 0)
+    samples = roll_out(session, pairs, 0)
     return [replace(s, group=replace(s.group, scores=SCORES)) for s in samples]
 
 
-def tasks_of(samples: list[Sample]) -> list[Any]:
-    return [make_task(s.group, s.prompt, s.group.values) for s in samples]
+def items_of(samples: list[TrainGroup]) -> list[Any]:
+    return [make_train_item(s.group, s.prompt, s.group.values) for s in samples]
 
 
 def disturb(session: Session) -> None:
@@ -62,9 +67,9 @@ def test_penalty_is_beta_times_log_policy_over_reference(opened) -> None:
     session, config = opened(type="rloo", kl={"beta": 0.5})
     before, _ = opened(type="rloo")
     disturb(session)
-    samples = sampled(session, config)
-    penalties = reward_penalties(samples, session, config)
-    reference = before.learner.score(tasks_of(samples))  # another model, never disturbed
+    samples = sampled(session)
+    penalties = reward_penalties(samples, config.algo, session.learner, session.reference)
+    reference = before.learner.score(items_of(samples))  # another model, never disturbed
     assert penalties is not None
     for sample, rows, refs in zip(samples, penalties, reference, strict=True):
         scored = [r for r, s in zip(sample.group.rollouts, SCORES, strict=True) if not s.unscored]
@@ -72,14 +77,21 @@ def test_penalty_is_beta_times_log_policy_over_reference(opened) -> None:
         for rollout, row, ref in zip(scored, [rows[0], *rows[2:]], refs, strict=True):
             np.testing.assert_allclose(row, 0.5 * (rollout.logprobs - ref), atol=1e-5)
             assert abs(row).max() > 1e-3
-    assert with_reference(tasks_of(samples), session, config)[0].completions[0].ref_logprobs is None
+    assert (
+        add_ref_logprobs(items_of(samples), config.algo, session.learner, session.reference)[0]
+        .completions[0]
+        .ref_logprobs
+        is None
+    )
 
 
 def test_kl_in_the_loss_takes_nothing_off_the_reward(opened) -> None:
     session, config = opened(type="grpo", kl={"beta": 0.5})
-    samples = sampled(session, config)
-    assert reward_penalties(samples, session, config) is None
-    (first, *_) = with_reference(tasks_of(samples), session, config)
+    samples = sampled(session)
+    assert reward_penalties(samples, config.algo, session.learner, session.reference) is None
+    (first, *_) = add_ref_logprobs(
+        items_of(samples), config.algo, session.learner, session.reference
+    )
     for c in first.completions:
         np.testing.assert_allclose(
             c.ref_logprobs, c.sampler_logprobs, atol=1e-4
@@ -90,7 +102,7 @@ def test_correction_by_hand(opened) -> None:
     """A sampler that reports every log-prob log 2 too high: the ratio of a token is a half."""
     correction = {"level": "token", "how": "truncate", "high": 2.0}
     session, config = opened(type="grpo", old="learner", correction=correction)
-    tasks = tasks_of(sampled(session, config))
+    items = items_of(sampled(session))
     wrong = [
         replace(
             t,
@@ -99,11 +111,11 @@ def test_correction_by_hand(opened) -> None:
                 for c in t.completions
             ),
         )
-        for t in tasks
+        for t in items
     ]
-    fixed, metrics = with_old(wrong, session, config)
-    for task, true in zip(fixed, tasks, strict=True):
-        for c, t in zip(task.completions, true.completions, strict=True):
+    fixed, metrics = add_old_logprobs(wrong, config.algo, session.learner)
+    for item, true in zip(fixed, items, strict=True):
+        for c, t in zip(item.completions, true.completions, strict=True):
             np.testing.assert_allclose(c.old_logprobs, t.sampler_logprobs, atol=1e-4)
             np.testing.assert_allclose(c.importance, 0.5, rtol=1e-3)
     assert metrics["correction/mean"] == pytest.approx(0.5, rel=1e-3)
@@ -112,20 +124,22 @@ def test_correction_by_hand(opened) -> None:
 
 def test_the_sampler_is_believed_by_default(opened) -> None:
     session, config = opened(type="grpo")
-    tasks = tasks_of(sampled(session, config))
-    assert with_old(tasks, session, config) == (tasks, {})
+    items = items_of(sampled(session))
+    assert add_old_logprobs(items, config.algo, session.learner) == (items, {})
 
 
 def test_key_tokens_are_those_that_lose_most(opened) -> None:
     """Against log-probs and entropies computed here, for one signal at a time."""
     session, config = opened(type="video_ktr", entropy=0.3, visual=0.0, temporal=0.0)
-    samples = sampled(session, config)
-    tasks = tasks_of(samples)
-    focused, metrics = with_selected_tokens(tasks, samples, session, config, 0)
-    _, entropies = session.learner.statistics(tasks)
-    for task, rows in zip(focused, entropies, strict=True):
+    samples = sampled(session)
+    items = items_of(samples)
+    focused, metrics = keep_selected_tokens(
+        items, samples, config.algo, session.learner, session.policy.reader, 0
+    )
+    _, entropies = session.learner.statistics(items)
+    for item, rows in zip(focused, entropies, strict=True):
         flat = np.concatenate(rows)
-        kept = np.concatenate([c.keep for c in task.completions])
+        kept = np.concatenate([c.keep for c in item.completions])
         assert kept.mean() >= 0.3
         assert flat[kept].min() > flat[~kept].max()
     share = np.concatenate([c.keep for t in focused for c in t.completions]).mean()
@@ -134,8 +148,10 @@ def test_key_tokens_are_those_that_lose_most(opened) -> None:
 
 def test_a_group_without_advantages_is_not_scored(opened) -> None:
     session, config = opened(type="video_ktr")
-    (sample, other) = sampled(session, config)
-    tasks = [make_task(sample.group, sample.prompt, np.zeros(4)), tasks_of([other])[0]]
-    focused, _ = with_selected_tokens(tasks, [sample, other], session, config, 0)
+    (sample, other) = sampled(session)
+    items = [make_train_item(sample.group, sample.prompt, np.zeros(4)), items_of([other])[0]]
+    focused, _ = keep_selected_tokens(
+        items, [sample, other], config.algo, session.learner, session.policy.reader, 0
+    )
     assert all(c.keep is None for c in focused[0].completions)
     assert all(c.keep is not None for c in focused[1].completions)
