@@ -49,6 +49,7 @@ class JudgeServer:
         honours: kinds of constraint it knows; others are ignored, or refused with 400 when
             ``refuses``.
         key: what clients must send as bearer token; None accepts all.
+        model: name that it gives its model; None gives none.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class JudgeServer:
         refuses: bool = False,
         logprobs: bool = True,
         key: str | None = None,
+        model: str | None = None,
     ) -> None:
         self.reply, self.fault_rate, self.faults, self.seed = reply, fault_rate, faults, seed
         self.latency_s, self.honours, self.refuses = latency_s, honours, refuses
-        self.logprobs, self.key = logprobs, key
+        self.logprobs, self.key, self.model = logprobs, key, model
         self.finish, self.retry_after_ms = "stop", 20
         self.arrivals: Counter[str] = Counter()
         self.successes: Counter[str] = Counter()
@@ -194,7 +196,8 @@ class JudgeServer:
             ]
             choice["logprobs"] = {"content": [{"top_logprobs": tops}]}
         usage = {"prompt_tokens": 100, "completion_tokens": 1}
-        return json.dumps({"choices": [choice], "usage": usage})
+        named = {"model": self.model} if self.model else {}
+        return json.dumps({"choices": [choice], "usage": usage, **named})
 
     async def _fail(
         self,

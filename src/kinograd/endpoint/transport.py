@@ -12,9 +12,8 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from kinograd.endpoint.rate_limit import RateLimiter
 from kinograd.endpoint.replies import (
@@ -110,15 +109,24 @@ class _Endpoint:
     """One URL, avoided for a while after each failure when there is another."""
 
     url: str
+    target: httpx.URL
+    shown: str  # without password and query, which may hold a key
     in_flight: int = 0
     failures: int = 0
     avoid_until: float = 0.0
-    shown: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)  # a URL may hold a password or a key
-        host = parts.netloc.rpartition("@")[2]
-        self.shown = f"{parts.scheme}://{host}{parts.path}"
+    @classmethod
+    def at(cls, url: str) -> _Endpoint:
+        import httpx
+
+        try:
+            base = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{url!r} is no URL: {error}") from None
+        if base.scheme not in ("http", "https") or not base.host:
+            raise UsageError(f"{url!r} is no URL such as http://127.0.0.1:8000/v1")
+        target = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
+        return cls(url, target, f"{base.scheme}://{base.netloc.decode()}{base.path}")
 
     def note(self, failed: bool, retry_after_s: float) -> None:
         self.failures = self.failures + 1 if failed else 0
@@ -138,7 +146,7 @@ class Transport:
         backoff_s: wait before the second attempt; doubled for each further one.
 
     Raises:
-        UsageError: see ``Account``.
+        UsageError: an address that is no URL; see also ``Account``.
     """
 
     def __init__(self, config: EndpointConfig, account: Account, backoff_s: float) -> None:
@@ -154,7 +162,7 @@ class Transport:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             follow_redirects=False,
         )
-        self._endpoints = [_Endpoint(url) for url in config.urls]
+        self._endpoints = [_Endpoint.at(url) for url in config.urls]
         self._slots = asyncio.Semaphore(config.max_concurrency)
         self._open = asyncio.Semaphore(4 * config.max_concurrency)
 
@@ -246,14 +254,12 @@ class Transport:
         try:
             # httpx's own timeout restarts with every byte; this one bounds the whole attempt.
             async with asyncio.timeout(limit_s):
-                response, data = await self._post(endpoint.url, packed)
+                response, data = await self._post(endpoint.target, packed)
         except (TimeoutError, httpx.TimeoutException):
             why = f"{endpoint.shown}: no answer within {limit_s:.3g} s"
             return Failure(Unscored.JUDGE_TIMEOUT, why)
         except BodyError as error:
             return unavailable(f"{endpoint.shown}: reply {error}")
-        except httpx.InvalidURL as error:
-            return unavailable(self._shown(f"{endpoint.shown}: {error}"), retryable=False)
         except httpx.HTTPError as error:
             why = f"{type(error).__name__} {error} {error.__cause__ or ''}"
             return unavailable(self._shown(f"{endpoint.shown}: {why}"))
@@ -266,9 +272,8 @@ class Transport:
             return replace(outcome, detail=self._shown(f"{endpoint.shown}: {outcome.detail}"))
         return self._without_key(replace(outcome, url=endpoint.shown))
 
-    async def _post(self, url: str, content: bytes) -> tuple[httpx.Response, bytes]:
+    async def _post(self, target: httpx.URL, content: bytes) -> tuple[httpx.Response, bytes]:
         """Send one request; redirects within the same server are followed, others are not."""
-        target = url.rstrip("/") + "/chat/completions"
         request = self._client.build_request("POST", target, content=content)
         redirects = 0
         while True:
@@ -286,8 +291,8 @@ class Transport:
     def _refusal(self, endpoint: _Endpoint, response: httpx.Response, data: bytes) -> Failure:
         status = response.status_code
         why = data.decode("utf-8", "replace")
-        if response.is_redirect:
-            # Whoever answers there would get the questions, the references and the key.
+        if response.has_redirect_location:
+            # Whoever answers there would get the questions and the references.
             why = f"redirects to {response.headers['location']}, which is not followed"
         return unavailable(
             self._shown(f"{endpoint.shown}: HTTP {status}: {why}"),

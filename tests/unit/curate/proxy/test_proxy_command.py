@@ -196,6 +196,24 @@ def test_mixed_raw_clips(serve: Serve, clips: Path, tmp_path: Path) -> None:
     assert gone["blue"]["detail"].startswith("ambiguous: about the other clip it said 'It wanders")
 
 
+@pytest.mark.parametrize("broken", ['{"question": "What is \\ud83d?", "answer": "x"}', "{" * 3000])
+def test_json_that_is_none_costs_its_row_only(
+    broken: str, serve: Serve, clips: Path, tmp_path: Path
+) -> None:
+    """Half a surrogate pair, or endless nesting, in what the teacher wrote."""
+
+    def confused(body: dict[str, Any]) -> str:
+        text = teacher(body)
+        return broken if "```" in text and "red" in text else text
+
+    server, out = serve(confused), tmp_path / "mix.jsonl"
+    for _ in range(2):  # the journal holds nothing that a second start stumbles over
+        assert run("mix-vid", clips, out, *taught(server), "samples=1") == 0
+        assert len(read_examples(out)) == 3
+        gone = {q["id"].split(".")[0]: q for q in quarantine(out)}
+        assert gone["red"]["detail"].startswith("no question and answer in JSON")
+
+
 @pytest.mark.parametrize("task", ["dark-event", "mix-vid"])
 def test_a_teacher_that_dies_is_resumed_to_the_same_bytes(
     task: str, serve: Serve, annotated: Path, clips: Path, tmp_path: Path
