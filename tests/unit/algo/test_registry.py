@@ -45,6 +45,12 @@ def test_every_method_has_a_line_in_the_guide(request):
         assert TypeAdapter(AlgoConfig).validate_python(tree).type == tree["type"]
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_key_of_a_method_is_described(name):
+    keys = ALGORITHMS[name].model_fields
+    assert [key for key, field in keys.items() if key != "type" and not field.description] == []
+
+
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_a_method_is_its_published_combination(name):
     algo = ALGORITHMS[name]()
