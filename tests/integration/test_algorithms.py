@@ -57,8 +57,10 @@ def test_an_algorithm_trains(
     recipe: Recipe, varied: dict[str, Any], labelled: dict[str, Any], name: str
 ) -> None:
     over, metric = PARTS.get(name, ({}, "optim/grad_norm"))
-    reward = {"reward": {"overlong": {"max_tokens": 10, "cache": 9}}}
-    config = recipe("rl", varied, labelled, reward, {"algo": {"type": name, **over}})
+    # GDPO needs a second reward; MaxRL needs rewards that are not negative, as penalties are.
+    reward = {"overlong": {"max_tokens": 10, "cache": 9}} if name == "gdpo" else {}
+    sections = {"algo": {"type": name, **over}, "reward": reward}
+    config = recipe("rl", varied, labelled, sections)
     train_rl(config)
     rows = files.read_records(Path(config.run.dir) / "metrics.jsonl")
     assert len(rows) == 2

@@ -14,6 +14,7 @@ from kinograd.algo.ema_grpo import EmaGrpo
 from kinograd.algo.gdpo import Gdpo
 from kinograd.algo.grpo import Grpo
 from kinograd.algo.gspo import Gspo, GspoToken
+from kinograd.algo.max_rl import MaxRl
 from kinograd.algo.open_r1_video import OpenR1Video
 from kinograd.algo.reinforce_pp import ReinforcePP
 from kinograd.algo.relation import Relation
@@ -34,6 +35,7 @@ AlgoConfig = Annotated[
     | GspoToken
     | Cispo
     | Sapo
+    | MaxRl
     | EmaGrpo
     | Gdpo
     | TGrpo
