@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 # Name to (dimension, size in the dimension's base unit). A name that is not here is
@@ -39,43 +39,62 @@ UNITS: dict[str, tuple[str, Fraction]] = {
             "l liter liters litre litres": "1",
         },
         "speed": {"m/s": "1", "km/h kph": "5/18", "mph": "0.44704"},
+        "angle": {"° deg degree degrees": "1"},
+        "celsius": {"°c celsius": "1"},
+        "fahrenheit": {"°f fahrenheit": "1"},
+        "dollar": {"$ usd dollar dollars": "1"},
+        "euro": {"€ eur euro euros": "1"},
+        "pound sterling": {"£ gbp": "1"},
+        "yen": {"¥ jpy yen": "1"},
     }.items()
     for names, size in sizes.items()
     for name in names.split()
 }
 
-SCALES = {"k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_POWERS = {"²": 2, "³": 3}
+UNITS |= {
+    name + sign: (f"{dimension}{sign}", size**power)
+    for name, (dimension, size) in UNITS.items()
+    if dimension == "length"
+    for sign, power in _POWERS.items()
+}
+_SCALE_WORDS = {
+    "dozen": 12, "hundred": 100, "thousand": 10**3, "lakh": 10**5, "million": 10**6,
+    "crore": 10**7, "billion": 10**9, "trillion": 10**12,
+}  # fmt: skip
+SCALES = _SCALE_WORDS | {f"{name}s": size for name, size in _SCALE_WORDS.items()}
+SCALES |= {"k": 10**3, "mn": 10**6, "mln": 10**6, "bn": 10**9}
+MONEY_SCALES = {"m": 10**6, "b": 10**9}
+"""Short scales that are clear beside a currency only: elsewhere 5 m is a length."""
 
 _SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen
     fourteen fifteen sixteen seventeen eighteen nineteen"""
 _TEN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _ONES = {word: value for value, word in enumerate(_SMALL.split())}
 _TENS = {word: 10 * value for value, word in enumerate(_TEN_WORDS.split(), start=2)}
-_WORDS = re.compile(r"[A-Za-z/]+|[^\sA-Za-z/-]")
+_ORDINALS = {
+    "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10, "twentieth": 20, "hundredth": 100, "thousandth": 1000,
+}  # fmt: skip
+FRACTIONS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4} | {
+    name + plural: value for name, value in _ORDINALS.items() for plural in ("", "s")
+}
+"""Nouns of fractions and their denominators; "second" is a unit."""
 
 
-def read_words(text: str) -> tuple[int, str] | None:
-    """The one number written in words and the word after it; None if there are none or several.
+def is_cardinal(word: str) -> bool:
+    """Return whether a number in words may begin with ``word``."""
+    return word in _ONES or word in _TENS
 
-    >>> read_words("There are twenty-one cats"), read_words("two or three")
-    ((21, 'cats'), None)
+
+def read_cardinal(words: Sequence[str]) -> tuple[int, int]:
+    """Return (value, words used) of the number that ``words`` begins with; (0, 0) if none.
+
+    >>> read_cardinal("one hundred and five cats".split())
+    (105, 4)
     """
-    words = _WORDS.findall(text.lower())
-    found: list[tuple[int, str]] = []
-    i = 0
-    while i < len(words):
-        value, used = _run(words[i:])
-        if used:
-            sign = -1 if i and words[i - 1] in ("minus", "negative") else 1
-            found.append((sign * value, words[i + used] if i + used < len(words) else ""))
-        i += used or 1
-    return found[0] if len(found) == 1 else None
-
-
-def _run(words: list[str]) -> tuple[int, int]:
-    """(value, words used) of the number that ``words`` begins with; (0, 0) if none."""
     total = part = used = 0
-    last = ""  # class of the word before: what may follow it
+    last = ""  # class of the word before: it limits what may follow
     for i, word in enumerate(words):
         begins = last in ("", "hundred", "scale")
         if word in _ONES and (begins or (last == "tens" and 1 <= _ONES[word] <= 9)):
@@ -84,7 +103,7 @@ def _run(words: list[str]) -> tuple[int, int]:
             part, last = part + _TENS[word], "tens"
         elif word == "hundred" and 1 <= part <= 99 and last in ("ones", "tens"):
             part, last = part * 100, "hundred"
-        elif word in SCALES and len(word) > 1 and part:
+        elif word != "hundred" and word in SCALES and len(word) > 3 and part:
             total, part, last = total + part * SCALES[word], 0, "scale"
         elif word == "and" and last in ("hundred", "scale"):
             continue

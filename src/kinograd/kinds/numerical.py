@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kinograd.grading.numeric import Quantity, read_quantity, same_number
+from kinograd.grading.numeric import same_number
+from kinograd.grading.quantity import Quantity
+from kinograd.grading.read_quantity import read_quantity
 from kinograd.kinds.base import AnswerKind, Grade, graded, unreadable
 from kinograd.types import Kind, Score
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kinograd.grading.numeric import Quantity, relative_error
+from kinograd.grading.numeric import relative_error
+from kinograd.grading.quantity import Quantity
 from kinograd.kinds.numerical import Numerical
 from kinograd.types import Kind
 

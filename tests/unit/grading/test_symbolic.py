@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kinograd.grading import symbolic
-from kinograd.grading.numeric import read_quantity, same_number
+from kinograd.grading.numeric import same_number
+from kinograd.grading.read_quantity import read_quantity
 from kinograd.workers.process import Process
 
 
