@@ -17,7 +17,7 @@ from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.faults import ClipError, ClipFault
 from kinograd.video.images import clip_from_frames, clip_from_image, image_clip
 from kinograd.video.index_cache import open_video
-from kinograd.video.packet_index import PacketIndex, nearest_shown
+from kinograd.video.packet_index import PacketIndex, on_screen
 from kinograd.video.paths import resolve
 from kinograd.video.sample import frame_size, sample
 from kinograd.video.scale import Scaler
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ClipError", "ClipFault", "clip_from_frames", "clip_from_image", "decode", "probe"]
 
 # Part of every cache key: raise it whenever the same input gives other pixels.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 
 
 def probe(path: str, config: VideoConfig, media_root: str | Path) -> PacketIndex:
@@ -93,7 +93,9 @@ def _decode_cut(
             damage = error
             reader.index = reader.index.until(error.at_seconds)
         else:
-            return clip if damage is None else replace(clip, damaged=damage.place())
+            late = max(reader.index.late_s for reader in readers.values())
+            missing = f"its first {late:.2f} s cannot be decoded" if late else None
+            return replace(clip, damaged=damage.place() if damage else missing)
 
 
 def _truncation(reader: VideoFile) -> ClipError | None:
@@ -142,24 +144,26 @@ def wanted(
 ) -> dict[str, dict[int, list[int]]]:
     """Per source: frame (its place in showing order) -> positions in ``times`` it is shown at."""
     shown = {path: reader.index.shown() for path, reader in readers.items()}
+    located = line.locate(times)
     out: dict[str, dict[int, list[int]]] = {}
-    for position, (number, second) in enumerate(line.locate(times)):
-        piece = line.pieces[number]
-        if piece.path is not None:
-            rate = readers[piece.path].index.rate
-            place = _on_screen(shown[piece.path], second, piece.start, piece.end, rate)
-            out.setdefault(piece.path, {}).setdefault(place, []).append(position)
+    for path, reader in readers.items():
+        here = [i for i, (number, _) in enumerate(located) if line.pieces[number].path == path]
+        seconds = np.array([located[i][1] for i in here])
+        nearest = on_screen(reader.index, shown[path], seconds)
+        for position, place in zip(here, nearest, strict=True):
+            piece = line.pieces[located[position][0]]
+            inside = _inside(shown[path], int(place), piece.start, piece.end, reader.index.rate)
+            out.setdefault(path, {}).setdefault(inside, []).append(position)
     return out
 
 
-def _on_screen(shown: np.ndarray, second: float, start: float, end: float, rate: float) -> int:
-    """The frame to show at ``second``, kept inside the half-open [start, end).
+def _inside(shown: np.ndarray, place: int, start: float, end: float, rate: float) -> int:
+    """The frame to show for ``place``, kept inside the half-open [start, end).
 
-    A frame from across a segment's edge is not shown where the segment has one of its
-    own within a frame's time: the black of DarkEventInfer must not leak what it hides.
+    A frame from across a segment's edge is not shown where the segment has one of its own
+    within a frame's time: the black of DarkEventInfer must not leak what it hides.
     """
     slack = 1e-6
-    place = int(nearest_shown(shown, np.array([second]), rate)[0])
     if place and shown[place] >= end - slack:
         place -= 1
     if shown[place] < start - slack and place + 1 < len(shown):

@@ -1,15 +1,16 @@
-"""The map of a video file: when each frame is shown and where decoding can start.
+"""The packet index of a video file: when each frame is shown and where decoding can start.
 
-One pass over the packets, without decoding, gives both. From it a plan says which packets
-to decode for the frames that are wanted: seek to a keyframe when that skips more than it
-costs, carry on otherwise. Pure; ``reader`` executes the plan.
+One pass over the packets, without decoding, gives both. A plan over the index says which
+packets to decode for the frames that are wanted: seek to a keyframe when that skips more than
+it costs, continue otherwise. No decoder is used here; ``video_file`` carries the plan out.
 
-"Decoding order" is the order of packets in the file, "showing order" that of the frames
-on the screen; they differ where a codec predicts backwards.
+"Decoding order" is the order of packets in the file, "showing order" that of the frames on
+the screen; they differ where a codec predicts backwards.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,22 +23,27 @@ if TYPE_CHECKING:
 
 # A seek drains and refills the decoder, which costs about as much as this many frames.
 SEEK_FRAMES = 4
+_NO_TIME = -(1 << 63)
+_DEFAULT_RATE = 25.0
 
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """The packets of one video stream, in decoding order.
+    """The packets of one video stream in decoding order, or its frames where they are counted.
 
     Attributes:
-        pts: int64 (P,) presentation times in ticks; empty when the container gives
-            none, and then frames are counted instead of timed.
-        key: bool (P,): decoding can start here.
-        visible: bool (P,): False for packets that an edit list hides.
+        pts: int64 (P,) presentation times in ticks.
+        key: bool (P,): the container says that decoding can start here.
+        visible: bool (P,): False for packets that an edit list hides, and for frames at the
+            start that cannot be decoded.
         time_base: seconds of a tick.
         frames: visible frames.
         rate: nominal frames per second.
         duration: seconds, from the first frame's start to the last one's end.
         truncated_at: the second at which the file ends although it promises more.
+        late_s: seconds at the start whose frames cannot be decoded.
+        counted: the packets' times are absent or wrong. The arrays then hold the frames of a
+            plain decode in showing order, and a frame is found by its number in it.
     """
 
     pts: np.ndarray
@@ -48,24 +54,26 @@ class PacketIndex:
     rate: float
     duration: float
     truncated_at: float | None = None
-
-    @property
-    def timed(self) -> bool:
-        return len(self.pts) > 0
+    late_s: float = 0.0
+    counted: bool = False
 
     def order(self) -> np.ndarray:
         """int64 (frames,): packet numbers in showing order."""
         packets = np.flatnonzero(self.visible)
-        if not self.timed:
-            return packets
         return packets[np.argsort(self.pts[packets], kind="stable")]
 
     def shown(self) -> np.ndarray:
-        """float64 (frames,): when each frame is shown, ascending, the first at 0 s."""
-        if not self.timed:
-            return np.arange(self.frames) / self.rate
+        """float64 (frames,): seconds at which each frame is shown, ascending from 0."""
         ticks = self.pts[self.order()]
         return (ticks - ticks[0]) * float(self.time_base)
+
+    def starts_in_order(self) -> bool:
+        """Return whether the first packet is a keyframe and no frame is shown before it."""
+        return bool(self.key[0]) and int(self.pts[self.visible].min()) >= int(self.pts[0])
+
+    def without_keys(self) -> PacketIndex:
+        """Return the index with the start of the file as the only place to start decoding."""
+        return replace(self, key=np.zeros_like(self.key))
 
     def until(self, seconds: float) -> PacketIndex:
         """The same map without the frames shown at ``seconds`` or later."""
@@ -84,14 +92,19 @@ class PacketRange:
     pts: tuple[int, ...]
 
 
-def nearest_shown(shown: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+def on_screen(index: PacketIndex, shown: np.ndarray, times: np.ndarray) -> np.ndarray:
     """int64: for each time the frame on screen, by its place in showing order.
 
-    The last frame that begins no later than half a nominal frame after the time: for a
-    constant rate this rounds to the nearest frame, so that rounded timestamps do not
-    slip; for a variable rate a held frame stays until the next one.
+    At a constant rate (every frame within half a frame of ``place / rate``) a time means the
+    nearest frame, so that rounded times do not slip by one. At a variable rate it means the
+    last frame shown by then; times may be a tick early, as containers round them.
+
+    Args:
+        shown: ``index.shown()``.
     """
-    places = np.searchsorted(shown, times + 0.5 / rate, side="right") - 1
+    regular = np.abs(shown - np.arange(len(shown)) / index.rate).max() < 0.5 / index.rate
+    slack = 0.5 / index.rate if regular else float(index.time_base) + 1e-6
+    places = np.searchsorted(shown, times + slack, side="right") - 1
     return np.clip(places, 0, len(shown) - 1)
 
 
@@ -124,52 +137,75 @@ def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
 
 
 class PacketCollector:
-    """Collects the packets of one stream, in decoding order, into an PacketIndex."""
+    """Collects the packets of one stream, in decoding order, into a ``PacketIndex``."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int | None, bool, bool, int]] = []
+        # arrays: a short file can list millions of packets
+        self._pts, self._spans = array("q"), array("q")
+        self._key, self._visible = bytearray(), bytearray()
         self._last_dts: int | None = None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._pts)
 
     def add(self, packet: Packet) -> None:
-        visible, span = not packet.is_discard, packet.duration or 0
-        self._rows.append((packet.pts, packet.is_keyframe, visible, span))
+        """Append a packet."""
+        self._pts.append(_NO_TIME if packet.pts is None else packet.pts)
+        self._spans.append(packet.duration or 0)
+        self._key.append(packet.is_keyframe)
+        self._visible.append(not packet.is_discard)
         self._last_dts = packet.dts if packet.dts is not None else self._last_dts
 
     def index(
         self, time_base: Fraction, nominal_rate: Fraction | None, truncated: bool
     ) -> PacketIndex | None:
-        """The PacketIndex; None if no frame is visible.
+        """Return the index; None if no frame is visible.
+
+        ``counted`` is set, and the times are made up, if the packets have no times or share
+        one.
 
         Args:
-            nominal_rate: the container's average rate; used if it accounts for the
-                frames to within half a frame, else frames / duration is the rate.
-            truncated: the file was cut off. Then frames that lost a neighbour shown
-                before them are left out, so that what remains has no holes: a packet
-                that was not read is shown no earlier than the last one was decoded.
+            nominal_rate: the container's average rate; used if it accounts for the frames to
+                within half a frame, else frames / duration is the rate.
+            truncated: the file was cut off. Frames that lost a neighbour shown before them are
+                left out then, so that what remains has no holes: a packet that was not read
+                is shown no earlier than the last one was decoded.
         """
-        if not self._rows:
-            return None
-        times, *rest = zip(*self._rows, strict=True)
-        key, visible, spans = map(np.array, rest)
-        rate = float(nominal_rate) if nominal_rate else 0.0
-        known = [t for t, v in zip(times, visible, strict=True) if v and t is not None]
-        timed = len(known) == visible.sum() and len(set(known)) == len(known)
-        pts = np.array([t or 0 for t in times] if timed else [], dtype=np.int64)
+        pts, spans = np.array(self._pts), np.array(self._spans)
+        key = np.array(self._key, dtype=bool)
+        visible = np.array(self._visible, dtype=bool)
+        known = pts[visible]
+        timed = bool((known != _NO_TIME).all()) and len(np.unique(known)) == len(known)
         if truncated and timed and self._last_dts is not None:
             visible &= pts <= self._last_dts
-        frames = int(visible.sum())
-        if not frames:
+        if not visible.any():
             return None
-        duration = frames / (rate or 25.0)
+        nominal = float(nominal_rate) if nominal_rate else 0.0
         if timed:
-            exact = _duration(pts[visible], spans[visible], time_base)
-            if not rate or abs(duration - exact) > 0.5 / rate + float(time_base):
-                rate, duration = frames / exact, exact
+            rate, duration = clock(pts[visible], spans[visible], time_base, nominal)
+        else:
+            rate = nominal or _DEFAULT_RATE
+            pts, time_base = evenly(len(pts), rate)
+            duration = int(visible.sum()) / rate
         end = duration if truncated else None
-        return PacketIndex(pts, key, visible, time_base, frames, rate or 25.0, duration, end)
+        frames = int(visible.sum())
+        index = PacketIndex(pts, key, visible, time_base, frames, rate, duration, end)
+        return index if timed else replace(index, counted=True)
+
+
+def evenly(frames: int, rate: float) -> tuple[np.ndarray, Fraction]:
+    """Return times in ticks, and the seconds of a tick, of frames at a constant rate."""
+    return np.arange(frames), 1 / Fraction(rate).limit_denominator(100_000)
+
+
+def clock(
+    ticks: np.ndarray, spans: np.ndarray, time_base: Fraction, nominal: float
+) -> tuple[float, float]:
+    """Return (rate, duration) of frames shown at ``ticks``; ``nominal`` is 0 if unknown."""
+    exact = _duration(ticks, spans, time_base)
+    if nominal and abs(len(ticks) / nominal - exact) <= 0.5 / nominal + float(time_base):
+        return nominal, len(ticks) / nominal
+    return len(ticks) / exact, exact
 
 
 def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.frame import PictureType
 
 from kinograd.video.faults import ClipError, ClipFault
-from kinograd.video.packet_index import PacketCollector, PacketIndex, PacketRange, plan
+from kinograd.video.open_file import OpenVideo
+from kinograd.video.packet_index import (
+    PacketCollector,
+    PacketIndex,
+    PacketRange,
+    clock,
+    evenly,
+    plan,
+)
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
     from kinograd.config.video import VideoConfig
 
-# Demuxers for single local files. Playlists (hls, dash, concat) are left out: a file
-# named .mp4 must not be able to name other files or addresses.
-_FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,ivf,obu"
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # PacketCollector of smaller files are kept from the mapping pass, so that a file is read once.
 KEEP_BYTES = 32 << 20
 # Decoders that can be told anew for each packet whether to skip it. (libdav1d, for one,
 # reads that wish only when it is opened.)
 _SKIPPING = {"h264", "hevc", "mpeg4", "mpeg2video", "vp9"}
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
-_MIN_SIDE = 4
+# Codecs whose packets always are in showing order; dav1d's delay is no reordering.
+_NEVER_REORDERED = {"libdav1d", "av1", "vp8", "vp9", "libvpx", "libvpx-vp9"}
+# A day at 48 frames per second. More is no video, and would fill the memory.
+_MAX_PACKETS = 1 << 22
+_KEEP_PACKETS = 1 << 16
 # Containers round their length, and the last packet's duration is not always known.
 _SLACK_S = 0.3
 
 
-class VideoFile:
+class VideoFile(OpenVideo):
     """One open video file.
 
     Args:
@@ -54,89 +61,13 @@ class VideoFile:
     def __init__(
         self, file: Path, label: str, config: VideoConfig, index: PacketIndex | None = None
     ) -> None:
-        self._file, self.label, self._config = file, label, config
-        self._packets: list[Packet] | None = None
-        self._open()
+        super().__init__(file, label, config)
         try:
-            self._check_limits()
             self.index = self._map() if index is None else index
             self._check_duration(self.index.duration)
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._container.close()
-
-    @property
-    def pixel_aspect(self) -> float:
-        """Width of a pixel over its height."""
-        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
-        return float(aspect) if aspect else 1.0
-
-    # ------------------------------------------------------------------ opening
-
-    def _open(self) -> None:
-        try:
-            # titles of old films are in old encodings, and of no interest here
-            self._container = av.open(str(self._file), options=_OPTIONS, metadata_errors="replace")
-        except FFmpegError as error:
-            raise self._not_media(error) from None
-        stream = cast("VideoStream | None", self._container.streams.best("video"))
-        if stream is None or int(stream.disposition) & _ATTACHED_PICTURE:
-            self._container.close()
-            raise self._fault(ClipFault.NO_VIDEO, "no video stream (sound only?)")
-        if stream.codec_context is None:
-            self._container.close()
-            raise self._fault(
-                ClipFault.UNSUPPORTED, "no decoder for its codec; convert it to H.264"
-            )
-        self._stream, self._codec = stream, stream.codec_context
-        self._codec.thread_type = "NONE"
-        self._codec.thread_count = 1
-        # also where the header says less than the stream turns out to hold
-        self._codec.options = {"max_pixels": str(self._config.max_source_pixels)}
-
-    def _not_media(self, error: FFmpegError) -> ClipError:
-        with open(self._file, "rb") as f:
-            head = f.read(12)
-        if head[4:8] == b"ftyp":
-            return self._fault(
-                ClipFault.TRUNCATED,
-                "an mp4 without a readable index: an incomplete download or recording; "
-                f"fetch it again ({error.strerror})",
-            )
-        why = f"not a video file that can be read ({error.strerror})"
-        return self._fault(ClipFault.NOT_MEDIA, why)
-
-    def _fault(self, reason: ClipFault, detail: str, at_seconds: float | None = None) -> ClipError:
-        return ClipError(reason, self.label, detail, at_seconds)
-
-    def _check_limits(self) -> None:
-        width, height, most = self._codec.width, self._codec.height, self._config.max_source_pixels
-        if not width or not height:
-            why = "its frames' size is unknown; convert it to H.264"
-            raise self._fault(ClipFault.UNSUPPORTED, why)
-        if width * height > most:
-            why = f"frames of {width}x{height} exceed video.max_source_pixels = {most}"
-            raise self._fault(ClipFault.TOO_MANY_PIXELS, why)
-        if min(width, height) < _MIN_SIDE:
-            why = f"frames of {width}x{height} pixels show nothing (at least {_MIN_SIDE} a side)"
-            raise self._fault(ClipFault.TOO_SMALL, why)
-        stream = self._stream
-        if stream.duration and stream.time_base:
-            self._check_duration(float(stream.duration * stream.time_base))
-
-    def _check_duration(self, seconds: float) -> None:
-        if seconds > (longest := self._config.max_duration_s):
-            why = f"{seconds:.0f} s exceed video.max_duration_s = {longest:.0f}"
-            raise self._fault(ClipFault.TOO_LONG, why)
 
     # ------------------------------------------------------------------ mapping
 
@@ -155,8 +86,11 @@ class VideoFile:
                 size += packet.size
                 if kept is not None:
                     kept.append(packet)
-                    kept = kept if size <= KEEP_BYTES else None
+                    kept = kept if size <= KEEP_BYTES and len(kept) <= _KEEP_PACKETS else None
                 found.add(packet)
+                if len(found) > _MAX_PACKETS:
+                    why = f"it lists more than {_MAX_PACKETS:,} pictures; convert it"
+                    raise self._fault(ClipFault.TOO_LONG, why)
         except FFmpegError:
             broken = True
         self._packets = kept
@@ -166,7 +100,92 @@ class VideoFile:
         if index is None:
             reason = ClipFault.TRUNCATED if truncated else ClipFault.NO_VIDEO
             raise self._fault(reason, "its video stream holds no frame")
-        return index
+        if index.counted or self._has_decoding_times_only(index):
+            return self._counted(index)
+        return index if index.starts_in_order() else self._without_lost_start(index)
+
+    def _has_decoding_times_only(self, index: PacketIndex) -> bool:
+        """Whether packet times are those of decoding, although the codec reorders frames.
+
+        AVI and ASF store no other. Elsewhere it shows: with true presentation times some
+        packet would be shown before the one in front of it.
+        """
+        if not self._codec.has_b_frames or self._codec.name in _NEVER_REORDERED:
+            return False
+        ascending = index.frames > 1 and bool((np.diff(index.pts[index.visible]) > 0).all())
+        return ascending or self._container.format.name in ("avi", "asf")
+
+    def _counted(self, index: PacketIndex) -> PacketIndex:
+        """The frames of a plain decode, in its order, in place of packets.
+
+        The times are the decoder's if each frame has its own, else those of a constant rate.
+        After a fault frames are assumed as the packets announce them.
+        """
+        times: list[int | None] = []
+        with suppress(FFmpegError):
+            for frame in self._plain_decode():
+                if frame.is_corrupt:
+                    break
+                times.append(None if index.counted else frame.pts)
+            else:
+                index = replace(index, frames=len(times))
+        frames = max(index.frames, len(times))
+        if not frames:
+            raise self._fault(ClipFault.DAMAGED, "none of its frames can be decoded")
+        known = {t for t in times if t is not None}
+        if len(known) == frames:
+            pts, time_base = np.array(sorted(known), dtype=np.int64), index.time_base
+            rate, duration = clock(pts, np.zeros_like(pts), time_base, index.rate)
+        else:
+            (pts, time_base), rate = evenly(frames, index.rate), index.rate
+            duration = frames / rate
+        return PacketIndex(
+            pts,
+            np.zeros(frames, dtype=bool),
+            np.ones(frames, dtype=bool),
+            time_base,
+            frames,
+            rate,
+            duration,
+            None if index.truncated_at is None else duration,
+            counted=True,
+        )
+
+    def _without_lost_start(self, index: PacketIndex) -> PacketIndex:
+        """The index without the frames at the start whose references are not in the file.
+
+        A stream that was cut without encoding it again begins with them. Frames in front of
+        the first intra picture are lost if they are stored before it, or if the decoder,
+        which knows what they refer to, leaves them out.
+        """
+        entries = (f for f in self._plain_decode(forgiving=True) if _is_intra(f))
+        entry = next((f.pts for f in entries if not f.is_corrupt), None)
+        found = np.flatnonzero(index.pts == entry)
+        if len(found) != 1:
+            return index
+        before: list[int] = []
+        for frame in self._plain_decode(int(found[0]), forgiving=True):
+            if frame.pts is None or frame.pts >= entry:
+                break
+            if not frame.is_corrupt:
+                before.append(frame.pts)
+        behind = np.arange(len(index.pts)) > found[0]
+        seen = np.isin(index.pts, before) & behind
+        visible = index.visible & ((index.pts >= entry) | seen)
+        ticks, spans = index.pts[visible], np.zeros(int(visible.sum()), dtype=np.int64)
+        lost = float((int(ticks.min()) - int(index.pts[index.visible].min())) * index.time_base)
+        if not lost:
+            return index
+        rate, duration = clock(ticks, spans, index.time_base, index.rate)
+        return replace(
+            index,
+            visible=visible,
+            frames=len(ticks),
+            rate=rate,
+            duration=duration,
+            truncated_at=None if index.truncated_at is None else duration,
+            late_s=lost,
+        )
 
     def _falls_short(self, packets: int, end: float) -> bool:
         """Whether the file holds less than its header promises.
@@ -188,7 +207,7 @@ class VideoFile:
     # ----------------------------------------------------------------- decoding
 
     def frames_at(self, places: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """The frames at ``places`` (showing order), each with its place.
+        """Yield the frames at ``places`` (showing order), each with its place.
 
         Ascending, but for frames that a second attempt had to find.
 
@@ -196,53 +215,106 @@ class VideoFile:
             ClipError: DAMAGED, with the second of the first fault met on the way.
         """
         index = self.index
-        if index.timed:
-            order = index.order()
-            place_of = {int(index.pts[order[p]]): p for p in places}
-            runs = plan(index, places)
-        else:  # frames are counted from the start of the file
-            place_of = {p: p for p in sorted(places)}
-            runs = [PacketRange(0, len(index.visible), tuple(place_of))]
-        skip = index.timed and self._codec.name in _SKIPPING
-        for run in runs:
-            missing = set(run.pts)
-            bad = yield from self._decode(run, missing, place_of, skip, held=False)
-            if missing and index.timed:
-                # Entered at a picture that does not stand alone (an intra refresh, a
-                # broken link), or a packet without a picture of its own: from the start
-                # of the file, skipping nothing, it must work.
-                whole = PacketRange(0, run.last, run.pts)
-                bad = yield from self._decode(whole, missing, place_of, False, held=True)
+        if index.counted:
+            yield from self._counted_frames(set(places))
+            return
+        order = index.order()
+        place_of = {int(index.pts[order[p]]): p for p in places}
+        missing = set(place_of)
+        skip = self._codec.name in _SKIPPING
+        for run in plan(index, places):
+            entered = yield from self._decode(run, missing, place_of, skip)
+            if not entered:  # the container's keyframes are none
+                self.index = index.without_keys()
+                break
+        if missing:
+            # A packet without a picture of its own, a false keyframe, or damage: from the
+            # start of the file, skipping nothing, what can be decoded is.
+            last = int(max(np.flatnonzero(np.isin(index.pts, list(missing)))))
+            bad = yield from self._decode_all(last, missing, place_of)
             if missing:
                 raise self._damaged(min(missing) if bad is None else min(bad, *missing))
 
-    def _decode(
-        self, run: PacketRange, missing: set[int], place_of: dict[int, int], skip: bool, held: bool
-    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
-        """Yields frames of a run, takes them out of ``missing``; returns the first fault.
+    def _counted_frames(self, missing: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        number = 0
+        with suppress(FFmpegError):
+            for number, frame in enumerate(self._plain_decode()):
+                if frame.is_corrupt:
+                    break
+                if number in missing:
+                    missing.discard(number)
+                    yield number, frame
+                if not missing:
+                    return
+        if missing:
+            raise self._damaged(int(self.index.pts[min(number + 1, *missing)]))
 
-        A stream without timestamps has the frames' numbers in their stead.
-        With ``skip`` frames that nothing refers to are not decoded unless wanted. With
-        ``held`` a wanted packet that yields no picture (VP8's hidden frames, second
-        fields) shows the one a frame's time before it, as a player does.
+    def _decode(
+        self, run: PacketRange, missing: set[int], place_of: dict[int, int], skip: bool
+    ) -> Generator[tuple[int, VideoFrame], None, bool]:
+        """Yield wanted frames of a range, take them out of ``missing``; stop at a fault.
+
+        With ``skip`` frames that nothing refers to are not decoded unless wanted.
+
+        Returns:
+            False if the range begins with a packet that is no picture on its own.
         """
-        codec, timed, mode, number = self._codec, self.index.timed, "", 0
-        before: tuple[int, VideoFrame] | None = None
+        codec, mode = self._codec, ""
+        entry = int(self.index.pts[run.first])
+        entered = run.first == 0
+        wanted = missing.intersection(run.pts)
         codec.flush_buffers()
         for packet in chain(self._feed(run.first, run.last), (None,)):
-            need = "NONREF" if skip and packet and packet.pts not in missing else "DEFAULT"
+            need = "NONREF" if skip and packet and packet.pts not in wanted else "DEFAULT"
             if need != mode:
                 codec.skip_frame = mode = need
             try:
                 frames = codec.decode(packet)
             except FFmpegError:
-                return number if not timed else packet.pts if packet else run.pts[-1]
+                return entered
             for frame in frames:
-                pts = frame.pts if timed else number
-                number += 1
-                if frame.is_corrupt or pts is None:
+                pts = frame.pts
+                if not entered and pts == entry:
+                    if not _is_intra(frame):
+                        return False
+                    entered = True
+                if not entered and pts is not None and pts < entry:
+                    continue  # it refers to what lies before the entry
+                if frame.is_corrupt or pts is None or not entered:
+                    return entered
+                if pts in wanted:
+                    wanted.discard(pts)
+                    missing.discard(pts)
+                    yield place_of[pts], frame
+                if not wanted:
+                    return True
+        return entered
+
+    def _decode_all(
+        self, last: int, missing: set[int], place_of: dict[int, int]
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
+        """Yield wanted frames of a plain decode; return the time of the first fault, if any.
+
+        A wanted packet that yields no picture (hidden frames of VP8, second fields) shows
+        the one a frame's time before it, as a player does.
+        """
+        start = int(self.index.pts[self.index.visible].min())
+        before: tuple[int, VideoFrame] | None = None
+        codec = self._codec
+        codec.flush_buffers()
+        codec.skip_frame = "DEFAULT"
+        for packet in chain(self._feed(0, last), (None,)):
+            try:
+                frames = codec.decode(packet)
+            except FFmpegError:
+                if packet is None or packet.pts is None or packet.pts >= start:
+                    return max(missing) if packet is None else packet.pts
+                continue
+            for frame in frames:
+                pts = frame.pts
+                if pts is None or (frame.is_corrupt and pts >= start):
                     return pts
-                if held and before is not None:
+                if before is not None:
                     yield from self._hold(before, pts, missing, place_of)
                 if pts in missing:
                     missing.discard(pts)
@@ -250,7 +322,7 @@ class VideoFile:
                 if not missing:
                     return None
                 before = pts, frame
-        if held and before is not None:
+        if before is not None:
             yield from self._hold(before, None, missing, place_of)
         return None
 
@@ -269,46 +341,18 @@ class VideoFile:
             missing.discard(time)
             yield place_of[time], frame
 
-    def _feed(self, first: int, last: int) -> Iterator[Packet]:
-        """PacketCollector ``first..last``: from memory, by seeking, or by reading up to them."""
-        if self._packets is not None:
-            yield from self._packets[first : last + 1]
-            return
-        start, packets = self._enter(first)
-        yield from islice(packets, first - start, last - start + 1)
-
-    def _enter(self, wanted: int) -> tuple[int, Iterator[Packet]]:
-        """The packets from a place at or before ``wanted`` on, and the number of the first."""
-        if wanted and self.index.timed:
-            with suppress(FFmpegError):
-                self._container.seek(int(self.index.pts[wanted]), stream=self._stream)
-                packets = self._demux()
-                landed = list(islice(packets, 1))
-                found = [np.flatnonzero(self.index.pts == p.pts) for p in landed]
-                if found and len(found[0]) == 1 and found[0][0] <= wanted:
-                    return int(found[0][0]), chain(landed, packets)
-        self.close()
-        self._open()
-        return 0, self._demux()
-
-    def _demux(self) -> Iterator[Packet]:
-        """The stream's packets, up to the first that cannot be read: then frames miss."""
-        try:
-            yield from (p for p in self._container.demux(self._stream) if p.size)
-        except FFmpegError:
-            return
-
     def _damaged(self, pts: int) -> ClipError:
         index = self.index
-        if index.timed:
-            seconds = (pts - int(index.pts[index.visible].min())) * float(index.time_base)
-        else:
-            seconds = pts / index.rate
+        seconds = (pts - int(index.pts[index.visible].min())) * float(index.time_base)
         why = (
             "the video cannot be decoded without errors; fetch it again, or set "
             "video.on_damage: partial to use what comes before"
         )
         return self._fault(ClipFault.DAMAGED, why, max(0.0, seconds))
+
+
+def _is_intra(frame: VideoFrame) -> bool:
+    return frame.key_frame and frame.pict_type in (PictureType.I, PictureType.NONE)
 
 
 def _end(packet: Packet) -> float:
