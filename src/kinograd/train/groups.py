@@ -136,9 +136,8 @@ def update(
             batch = assign_token_weights([items[i] for i in sorted(part)], algo, limit)
             if not batch:
                 continue
-            for name, value in learner.accumulate(
-                batch, loss, token_local=algo.token_local
-            ).items():
+            added = learner.accumulate(batch, loss, token_local=algo.token_local)
+            for name, value in added.items():
                 sums[name] += value
             made = learner.step()
             figures |= {"optim/grad_norm": made["grad_norm"], "optim/lr": made["lr"]}

@@ -3,7 +3,8 @@
 The old and the reference policy's log-probs, KL as a part of the reward, and the choice of
 tokens by what another view of the clip does to them.
 
-Shape legend: P groups, G rollouts of a group, L tokens of a rollout.
+Shape suffixes: P groups, G rollouts of a group, I train items, C completions of an item,
+L tokens of a rollout.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ def check_rollouts(learner: Learner, items: Sequence[TrainItem], dtype: str) -> 
         KinogradError: if they differ beyond rounding: sampler and learner would not be
             reading the same frames, positions or tokens.
     """
-    scores = learner.score(items)
+    scores_ICL = learner.score(items)
     gaps = [
-        np.abs(row - c.sampler_logprobs).mean()
-        for item, rows in zip(items, scores, strict=True)
-        for c, row in zip(item.completions, rows, strict=True)
+        np.abs(score_L - c.sampler_logprobs).mean()
+        for item, scores_CL in zip(items, scores_ICL, strict=True)
+        for c, score_L in zip(item.completions, scores_CL, strict=True)
         if c.sampler_logprobs is not None
     ]
     gap = float(np.mean(gaps)) if gaps else 0.0
@@ -63,16 +64,16 @@ def reward_penalties(
     assert reference is not None
     items = [make_train_item(s.group, s.prompt, s.group.values) for s in groups]
     chosen = [i for i, t in enumerate(items) if t.completions]
-    scored = reference.score(learner, [items[i] for i in chosen])
-    rows = {
+    refs_ICL = reference.score(learner, [items[i] for i in chosen])
+    gaps = {
         i: iter(
-            [c.sampler_logprobs - ref for c, ref in zip(items[i].completions, refs, strict=True)]
+            [c.sampler_logprobs - r_L for c, r_L in zip(items[i].completions, refs_CL, strict=True)]
         )
-        for i, refs in zip(chosen, scored, strict=True)
+        for i, refs_CL in zip(chosen, refs_ICL, strict=True)
     }
     return [
         [
-            beta * next(rows[i]) if np.isfinite(value) else np.zeros(len(r.token_ids))
+            beta * next(gaps[i]) if np.isfinite(value) else np.zeros(len(r.token_ids))
             for r, value in zip(s.group.rollouts, s.group.values, strict=True)
         ]
         for i, s in enumerate(groups)
@@ -98,29 +99,28 @@ def add_old_logprobs(
     """
     if not algo.needs_old_logprobs:
         return [*items], {}
-    scores = learner.score(items)
+    old_ICL = learner.score(items)
     config = algo.correction
     if config is None:
-        return _with_fields(items, old_logprobs=scores), {}
-    weights = [
+        return _with_fields(items, old_logprobs=old_ICL), {}
+    weights_ICL = [
         [
             importance_weights(
-                own, own if c.sampler_logprobs is None else c.sampler_logprobs, config
+                old_L, old_L if c.sampler_logprobs is None else c.sampler_logprobs, config
             )
-            for c, own in zip(item.completions, rows, strict=True)
+            for c, old_L in zip(item.completions, old_CL, strict=True)
         ]
-        for item, rows in zip(items, scores, strict=True)
+        for item, old_CL in zip(items, old_ICL, strict=True)
     ]
-    flat = [x for rows in weights for x in rows]
     metrics = {}
-    if flat:
-        joined = np.concatenate(flat)
+    if flat := [w_L for weights_CL in weights_ICL for w_L in weights_CL]:
+        weights = np.concatenate(flat)
         metrics = {
-            "correction/mean": float(joined.mean()),
-            "correction/max": float(joined.max()),
-            "correction/zero": float((joined == 0).mean()),
+            "correction/mean": float(weights.mean()),
+            "correction/max": float(weights.max()),
+            "correction/zero": float((weights == 0).mean()),
         }
-    return _with_fields(items, old_logprobs=scores, importance=weights), metrics
+    return _with_fields(items, old_logprobs=old_ICL, importance=weights_ICL), metrics
 
 
 def keep_selected_tokens(
@@ -133,18 +133,21 @@ def keep_selected_tokens(
 ) -> tuple[list[TrainItem], dict[str, float]]:
     """Leave the tokens that the algorithm does not select out of the loss.
 
+    Items without an advantage keep all tokens: they have no gradient, and are not scored.
+
     Args:
-        sources: the group of each item. Items without an advantage are not scored.
+        sources: the group of each item.
+        step: number of the step; keys the shuffles of the algorithm's views.
     """
     if not algo.selects_tokens or not items:
         return [*items], {}
     live = [i for i, t in enumerate(items) if any(c.teaches for c in t.completions)]
-    shown, entropies = learner.statistics([items[i] for i in live])
+    shown_ICL, entropy_ICL = learner.statistics([items[i] for i in live])
     views = [algo.scored_views(sources[i].group.example) for i in live]
-    signals: list[dict[str, list[np.ndarray]]] = [{"entropy": rows} for rows in entropies]
+    signals_I: list[dict[str, list[np.ndarray]]] = [{"entropy": rows} for rows in entropy_ICL]
     for name in dict.fromkeys(name for v in views for name in v):
         wanted = [j for j, v in enumerate(views) if name in v]
-        hidden = learner.score(
+        hidden_ICL = learner.score(
             [
                 TrainItem(
                     reader.read(sources[live[j]].group.example, views[j][name], step),
@@ -153,11 +156,11 @@ def keep_selected_tokens(
                 for j in wanted
             ]
         )
-        for j, rows in zip(wanted, hidden, strict=True):
-            signals[j][name] = [a - b for a, b in zip(shown[j], rows, strict=True)]
+        for j, hidden_CL in zip(wanted, hidden_ICL, strict=True):
+            signals_I[j][name] = [a - b for a, b in zip(shown_ICL[j], hidden_CL, strict=True)]
     out = [*items]
-    for i, signal in zip(live, signals, strict=True):
-        (out[i],) = _with_fields([items[i]], keep=[algo.select_tokens(signal)])
+    for i, signals in zip(live, signals_I, strict=True):
+        (out[i],) = _with_fields([items[i]], keep=[algo.select_tokens(signals)])
     total = sum(len(c.token_ids) for i in live for c in items[i].completions)
     kept = sum(c.kept for i in live for c in out[i].completions)
     return out, {"key_tokens/share": kept / total} if total else {}

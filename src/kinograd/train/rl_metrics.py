@@ -1,4 +1,7 @@
-"""Figures of one batch of scored groups, under the names that logs and reports use."""
+"""Metrics of one training step, under the names that logs and reports use.
+
+Shape suffixes: G rollouts of a group, R rollouts of all groups.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from kinograd.types import Group, StopReason
 
 
 class Stopwatch:
-    """Seconds by stage of one step, added up over laps, and of all (``time/step_s``)."""
+    """Seconds that a step spends per stage (``time/<stage>_s``) and in total (``time/step_s``)."""
 
     def __init__(self) -> None:
         self.times: dict[str, float] = defaultdict(float)
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap under ``time/<stage>_s``."""
+        """Add the seconds since the last lap to ``time/<stage>_s`` and ``time/step_s``."""
         now = time.perf_counter()
         self.times[f"time/{stage}_s"] += now - self._last
         self.times["time/step_s"] += now - self._last
@@ -28,17 +31,25 @@ class Stopwatch:
 
 
 def sampling_metrics(tries: int, dropped: Sequence[Group]) -> dict[str, float]:
-    """What dynamic sampling did; nothing where one batch was drawn and used."""
+    """Count the batches drawn and the groups dropped by dynamic sampling.
+
+    Returns an empty table where one batch was drawn and all of it is used.
+    """
     if tries == 1 and not dropped:
         return {}
     return {"sampling/tries": float(tries), "sampling/dropped_groups": float(len(dropped))}
 
 
 def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, float]:
-    """Means and ``reward/correct`` over scored rollouts of the ordered view; ``length/*`` over all.
+    """Summarise rewards and lengths of the ordered view, with the algorithm's own metrics.
 
-    ``reward/no_spread`` is the share of groups whose rewards are all alike, from which
-    nothing is learned; ``reward/unscored_<reason>`` are counts.
+    ``reward/*`` are means over scored rollouts, ``length/*`` (tokens) cover all rollouts.
+    ``reward/no_spread`` is the share of groups whose rewards are all equal, which have no
+    gradient; ``reward/dropped_groups`` and ``reward/unscored_<reason>`` are counts.
+
+    Args:
+        groups: all groups drawn, those that dynamic sampling dropped included.
+        result: advantages of the groups that the step trains on.
     """
     rollouts = [r for g in groups for r in g.rollouts]
     scores = [s for g in groups for s in g.scores]
@@ -46,7 +57,7 @@ def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, floa
         return {"reward/mean": float("nan"), "length/mean": float("nan"), "rollouts": 0.0}
     scored = [s for s in scores if s.unscored is None]
     values = [s.value for s in scored if s.value is not None]
-    lengths = np.array([len(r.token_ids) for r in rollouts])
+    lengths_R = np.array([len(r.token_ids) for r in rollouts])
     spread = [float(np.nanmax(g.values) - np.nanmin(g.values)) for g in groups if g.scored.any()]
     metrics = {
         "reward/mean": float(np.mean(values)) if values else float("nan"),
@@ -54,8 +65,8 @@ def group_metrics(groups: Sequence[Group], result: Advantages) -> dict[str, floa
         "reward/correct": float(np.mean([s.correct for s in scored])) if scored else float("nan"),
         "reward/no_spread": float(np.mean([x == 0 for x in spread])) if spread else 1.0,
         "reward/dropped_groups": float(sum(a is None for a in result.groups)),
-        "length/mean": float(lengths.mean()),
-        "length/max": float(lengths.max()),
+        "length/mean": float(lengths_R.mean()),
+        "length/max": float(lengths_R.max()),
         "length/truncated": float(np.mean([r.stop is StopReason.LENGTH for r in rollouts])),
         "rollouts": float(len(rollouts)),
     }
