@@ -1,4 +1,4 @@
-"""``kinograd judge``: start a judge model, and prove that it judges right."""
+"""``kinograd judge``: start a judge model, and test it on the canaries."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def serve(
     name: Annotated[str | None, typer.Option(help="Name to serve it under.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    max_model_len: Annotated[int, typer.Option(help="Longest prompt and reply, tokens.")] = 8192,
-    tp: Annotated[int, typer.Option(help="GPUs over which the model is split.")] = 1,
+    max_model_len: Annotated[int, typer.Option(help="Most tokens of prompt and reply.")] = 8192,
+    tp: Annotated[int, typer.Option(help="Number of GPUs that the model is split over.")] = 1,
     key_env: Annotated[str, typer.Option(help="Environment variable with the key.")] = KEY,
 ) -> None:
     """Start vLLM's server as a judge: local, with a key, prefix caching on, text only.
@@ -66,7 +66,7 @@ def check(
     price_out: Annotated[float, typer.Option(help="Price of a million reply tokens.")] = 0.0,
     dry_run: DryRun = False,
 ) -> None:
-    """Ask the judges of a recipe the canaries; exit status 1 unless all pass."""
+    """Ask the judges of a recipe the canaries; the exit status is 1 unless all pass."""
     from kinograd.judge import build_judges, check_canaries
     from kinograd.kinds import JUDGED_KINDS
     from kinograd.types import Kind
@@ -90,7 +90,7 @@ def check(
 
 
 def show_report(report: CanaryReport, price_in: float, price_out: float) -> None:
-    """Agreement, latency and cost of one judge, and every canary that it judged wrong."""
+    """Print agreement, latency and cost of one judge, and every canary that it judged wrong."""
     if not report.rows:
         typer.echo(f"{report.judge}: token overlap understands nothing; there is nothing to ask")
         return
@@ -101,6 +101,7 @@ def show_report(report: CanaryReport, price_in: float, price_out: float) -> None
     typer.echo(
         f"{report.judge}: {state}: agreement {report.agreement:.0%}, attacks resisted "
         f"{report.resisted:.0%} of {len(report.rows)} canaries, {report.mode} verdicts"
+        + (f", served as {', '.join(report.served)}" if report.served else "")
     )
     per_1k = 1000.0 / len(report.rows)
     tokens_in, tokens_out = report.prompt_tokens * per_1k, report.completion_tokens * per_1k

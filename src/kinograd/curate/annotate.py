@@ -1,7 +1,7 @@
 """Chains of thought from a teacher: ask, journal, grade, keep what verifies.
 
 The pipeline of Video-R1's 165k chains of thought. The journal holds replies and nothing that
-follows from them, so that another threshold selects anew without asking again.
+follows from them, so that another threshold selects from the same replies.
 
 The questions are those of training: ``kinograd.prompts`` holds the published texts.
 """
@@ -93,7 +93,7 @@ def annotate(
 
 
 def asked_of(config: AnnotateConfig) -> dict[str, Any]:
-    """The settings that decide the replies, for the digest of the journal."""
+    """Return the settings that decide the replies, for the digest of the journal."""
     kept = {"teacher": ASKED, "video": True, "prompt": True, "samples": True}
     return config.model_dump(mode="json", include=kept)
 
@@ -101,17 +101,17 @@ def asked_of(config: AnnotateConfig) -> dict[str, Any]:
 def _askable(
     rows: Iterable[tuple[str, RowResult]], config: AnnotateConfig, judges: Mapping[str, Judge]
 ) -> Iterator[tuple[str, RowResult]]:
-    """Rows of a kind that nobody could grade are rejected before they cost anything."""
-    refused: dict[str, str | None] = {}
+    """Yield the rows; those of a kind without a grader are rejected before they cost anything."""
+    faults: dict[str, str | None] = {}
     for where, row in rows:
         if isinstance(row, Example):
-            if row.kind not in refused:
+            if row.kind not in faults:
                 try:
                     check_routing([row.kind], config.reward, judges)
-                    refused[row.kind] = None
+                    faults[row.kind] = None
                 except UsageError as error:
-                    refused[row.kind] = str(error)
-            if why := refused[row.kind]:
+                    faults[row.kind] = str(error)
+            if why := faults[row.kind]:
                 row = Rejected(where, Reason.KIND, why, row.id)
         yield where, row
 
@@ -142,7 +142,7 @@ def _asker(
 async def conversation(
     example: Example, clips: Iterable[Clip], prompt: PromptConfig, quality: int
 ) -> list[dict[str, Any]]:
-    """The published question as chat messages, each medium as its frames, where it is named.
+    """Build the published question as chat messages, with frames where it names a medium.
 
     Raises:
         DataError: placeholders and media do not match.
@@ -209,7 +209,7 @@ def _rollout(text: str) -> Rollout:
 
 
 def choose(group: Group, cut: list[bool], where: str, config: AnnotateConfig) -> RowResult:
-    """The row with the rationale of its first right and well-formed reply, or why not.
+    """Return the row with the rationale of its first right and well-formed reply, or why not.
 
     Args:
         group: the graded replies, one rollout each.

@@ -53,7 +53,7 @@ def ask_rows(
         Failures and rejected rows by id.
 
     Raises:
-        KinogradError: the teacher is down or refuses us; its answers so far are journalled.
+        KinogradError: the teacher is down or rejects the key; its answers so far are journalled.
     """
     failures: dict[str, Failure | Rejected] = {}
     in_a_row = 0

@@ -29,7 +29,7 @@ FREE_TOKENS = 768  # room to think aloud where the reply is not bound
 
 
 class Mode(StrEnum):
-    """How a reply is bound to its form; the strongest first."""
+    """Means of binding a reply to its form, the strongest first."""
 
     CHOICE = "choice"
     REGEX = "regex"
@@ -74,7 +74,7 @@ def _either(labels: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OneLabel:
-    """One of a few labels: ``0``/``1``/``2``, ``True``/``False``.
+    """Choice of one label: ``0``/``1``/``2``, ``True``/``False``.
 
     >>> OneLabel(("0", "1", "2")).parse("Score: 1. It covers 1 of 2 events.", Mode.TEXT) is None
     True

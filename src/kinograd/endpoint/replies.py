@@ -70,7 +70,7 @@ class ChatCompletion:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no completion; ``retryable`` if another attempt may succeed."""
+    """Reason why there is no completion; ``retryable`` if another attempt may succeed."""
 
     reason: Unscored
     detail: str
@@ -80,7 +80,7 @@ class Failure:
 
 
 def unavailable(detail: str, **more: Any) -> Failure:
-    """A failure of the endpoint, as opposed to one of time or form."""
+    """Return a failure of the endpoint, as opposed to one of time or form."""
     return Failure(Unscored.JUDGE_UNAVAILABLE, detail, **more)
 
 
@@ -217,7 +217,7 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str) -> bytes:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait, at most an hour; 0 if it does not ask.
+    """Return the seconds that a server asks to wait, at most an hour; 0 if it does not ask.
 
     Read are ``retry-after-ms`` and ``retry-after`` (seconds or an HTTP date).
     """

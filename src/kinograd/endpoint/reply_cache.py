@@ -94,7 +94,7 @@ class ReplyCache:
             )
 
     def served(self, model: str) -> frozenset[str]:
-        """Names that servers gave the model whose replies are stored under ``model``."""
+        """Return the names that servers gave the model whose replies are stored under ``model``."""
         with self._faults_named():
             rows = self._database.execute("SELECT said FROM served WHERE model = ?", (model,))
             return frozenset(said for (said,) in rows)

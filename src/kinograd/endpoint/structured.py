@@ -93,7 +93,7 @@ class StructuredClient:
         """Open connections and give the function that asks; calls that overlap share them.
 
         Raises:
-            KinogradError: on first use, if an endpoint cannot be reached or refuses us.
+            KinogradError: on first use, if an endpoint cannot be reached or rejects the key.
             UsageError: on first use, if an endpoint does not honour what the recipe wants.
         """
         loop = asyncio.get_running_loop()
@@ -219,7 +219,7 @@ class StructuredClient:
         return unavailable(why, retryable=False)
 
     def _require_model(self, completion: ChatCompletion) -> None:
-        """Record the model that a server names; refuse one whose replies the cache does not hold.
+        """Record the model that a server names; reject one whose replies the cache does not hold.
 
         Raises:
             UsageError: the cache holds replies of another model under the same name.

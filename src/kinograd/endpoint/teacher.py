@@ -16,11 +16,11 @@ from kinograd.endpoint.transport import Account, Transport
 from kinograd.types import Unscored
 
 ASKED = {"model", "temperature", "top_p", "max_tokens", "jpeg_quality"}
-"""The settings of a teacher that decide its replies, for the digest of a journal."""
+"""Settings of a teacher that decide its replies, for the digest of a journal."""
 
 
 class Teacher:
-    """The teacher of one command; enter it (``async with``) where questions are asked.
+    """Teacher of one command; enter it (``async with``) where questions are asked.
 
     Args:
         backoff_s: wait before the second attempt of a request; doubled for each further one.

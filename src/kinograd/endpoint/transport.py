@@ -86,7 +86,7 @@ class Account:
 
     @property
     def key(self) -> str:
-        """The API key of the environment; "" if it holds none."""
+        """API key of the environment; "" if it holds none."""
         key = os.environ.get(self._variable, "").strip()
         if not (key.isascii() and (key.isprintable() or not key)):
             raise UsageError(f"${self._variable} is no API key: it holds more than printable ASCII")
@@ -117,6 +117,7 @@ class _Endpoint:
 
     @classmethod
     def at(cls, url: str) -> _Endpoint:
+        """Parse an address; raise a UsageError if it is no URL."""
         import httpx
 
         try:
@@ -129,6 +130,7 @@ class _Endpoint:
         return cls(url, target, f"{base.scheme}://{base.netloc.decode()}{base.path}")
 
     def note(self, failed: bool, retry_after_s: float) -> None:
+        """Record an attempt; after a failure the endpoint is avoided for a while."""
         self.failures = self.failures + 1 if failed else 0
         pause = min(0.5 * 2.0 ** min(self.failures, 6), 30.0) if failed else 0.0
         self.avoid_until = time.monotonic() + max(pause, retry_after_s)
@@ -252,7 +254,7 @@ class Transport:
         packed = json.dumps(body, separators=(",", ":")).encode()
         started = time.monotonic()
         try:
-            # httpx's own timeout restarts with every byte; this one bounds the whole attempt.
+            # httpx's own timeout restarts with every byte; this one bounds the entire attempt.
             async with asyncio.timeout(limit_s):
                 response, data = await self._post(endpoint.target, packed)
         except (TimeoutError, httpx.TimeoutException):

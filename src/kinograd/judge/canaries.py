@@ -1,7 +1,7 @@
-"""Requests with known verdicts, attacks among them, asked before anything depends on a judge.
+"""Canaries: requests with known verdicts, attacks among them, that test a judge before a run.
 
 A judge that grades these wrong would teach the policy the wrong thing for hours. Training
-refuses to start with it.
+does not start with it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ MIN_AGREEMENT = 0.9
 
 
 class Canary(BaseModel):
-    """One line of ``canaries.jsonl``. ``value``, ``recall`` and ``precision`` are the lowest
-    and the highest verdict that counts as right."""
+    """One line of ``canaries.jsonl``.
+
+    Attributes:
+        attack: the candidate tries to raise its own verdict.
+        value, recall, precision: lowest and highest figure that counts as right.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +46,7 @@ class Canary(BaseModel):
     precision: tuple[float, float] = (0.0, 1.0)
 
     def accepts(self, verdict: Verdict) -> bool:
-        """Whether the verdict lies where it must."""
+        """Check that the verdict lies within the canary's bounds."""
         found = {"value": verdict.value, **verdict.parts}
         judge = KINDS[self.kind].judge
         names = judge.parts if judge is not None and judge.parts else ("value",)
@@ -54,20 +58,25 @@ class Canary(BaseModel):
 
 @lru_cache
 def load_canaries() -> tuple[Canary, ...]:
+    """Read all canaries, in the order of their file."""
     lines = _FILE.read_text(encoding="utf-8").splitlines()
     return tuple(Canary.model_validate(json.loads(line)) for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryReport:
-    """Verdicts on the canaries, in their order, and what they took.
+    """Verdicts on the canaries, in their order, and their cost.
 
-    ``latency_s`` is the mean of the single requests, of which a caption needs four.
+    Attributes:
+        mode: how replies are bound to their form.
+        served: names that the servers give the model.
+        latency_s: mean of the single requests, of which a caption needs four.
     """
 
     judge: str
     rows: tuple[tuple[Canary, Verdict], ...] = ()
     mode: str = ""
+    served: tuple[str, ...] = ()
     latency_s: float = 0.0
     prompt_tokens: float = 0
     completion_tokens: float = 0
@@ -84,10 +93,12 @@ class CanaryReport:
 
     @property
     def failed(self) -> tuple[tuple[Canary, Verdict], ...]:
+        """Canaries that were judged wrong, with their verdicts."""
         return tuple(row for row in self.rows if not row[0].accepts(row[1]))
 
     @property
     def passed(self) -> bool:
+        """True if all were scored, enough honest ones judged right, and all attacks resisted."""
         scored = all(verdict.unscored is None for _, verdict in self.rows)
         return scored and self.agreement >= MIN_AGREEMENT and self.resisted == 1.0
 
@@ -98,7 +109,7 @@ class CanaryReport:
         return sum(right) / len(right) if right else 1.0
 
     def require(self) -> None:
-        """Raise unless the judge passed.
+        """Raise an error unless the judge passed.
 
         Raises:
             KinogradError: with each canary that was judged wrong.
@@ -139,13 +150,14 @@ async def check_canaries(judge: Judge, kinds: Collection[Kind] = JUDGED_KINDS) -
         return CanaryReport(judge.name, rows)
     mode, taken = fresh.client.mode, fresh.metrics()
     costs = {k: taken[k] for k in ("latency_s", "prompt_tokens", "completion_tokens")}
-    return CanaryReport(judge.name, rows, mode.value if mode else "", **costs)
+    served = tuple(sorted({*fresh.client.served.values()}))
+    return CanaryReport(judge.name, rows, mode.value if mode else "", served, **costs)
 
 
 async def require_canaries(
     judges: Mapping[str, Judge], routes: Mapping[str, str]
 ) -> dict[str, CanaryReport]:
-    """Check every judge on the kinds routed to it; what a run does before its first step.
+    """Check every judge on the kinds routed to it, before the first step of a run.
 
     Args:
         judges: by name, from ``build_judges``.

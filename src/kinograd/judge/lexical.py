@@ -42,7 +42,7 @@ def _stem(word: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Stemmed content words, case and accents' composition folded.
+    """Split a text into stemmed content words, case and Unicode compositions folded.
 
     >>> tokens("The man opened two doors.")
     ['man', 'open', 'two', 'door']
@@ -52,7 +52,7 @@ def tokens(text: str) -> list[str]:
 
 
 def token_f1(candidate: Sequence[str], reference: Sequence[str]) -> float:
-    """F1 of the multiset overlap of two token lists; 0 if either is empty."""
+    """Return the F1 of the multiset overlap of two token lists; 0 if either is empty."""
     common = sum((Counter(candidate) & Counter(reference)).values())
     if not common:
         return 0.0
@@ -60,19 +60,19 @@ def token_f1(candidate: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def clauses(text: str) -> list[list[str]]:
-    """Token lists of the event clauses of a description, those without content words dropped."""
+    """Split a description into token lists of its clauses; clauses without content are dropped."""
     return [t for part in _CLAUSE_END.split(text) if (t := tokens(part))]
 
 
 def _matched(wanted: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> float:
-    """Share of the clauses ``wanted`` for which ``given`` holds the same event."""
+    """Return the share of the clauses ``wanted`` whose event ``given`` holds too."""
     if not wanted:
         return 1.0
     return fmean(any(token_f1(g, w) >= _SAME_EVENT for g in given) for w in wanted)
 
 
 def score_lexically(request: JudgeRequest) -> Verdict:
-    """The verdict of token overlap; ``parts`` always holds ``lexical_f1``.
+    """Judge a request by token overlap; ``parts`` of the verdict always holds ``lexical_f1``.
 
     Raises:
         UsageError: for a kind that is not judged.
@@ -98,17 +98,17 @@ def score_lexically(request: JudgeRequest) -> Verdict:
 
 
 class TokenOverlapJudge:
-    """The judge behind ``type: lexical``."""
+    """Judge by token overlap, ``type: lexical``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._judged = 0
 
     async def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
-        """Verdicts in the order of the requests; none is ever unscored."""
+        """Judge the requests; verdicts keep their order and are never unscored."""
         self._judged += len(requests)
         return [score_lexically(request) for request in requests]
 
     def metrics(self) -> dict[str, float]:
-        """Counts since the start of the process, by metric name."""
+        """Return counts since the start of the process, by metric name."""
         return {f"judge_lexical/{self.name}/judged": float(self._judged)}

@@ -25,7 +25,7 @@ from kinograd.types import JudgeRequest, Unscored, UsageError, Verdict
 
 
 class ModelJudge:
-    """The judge behind ``type: openai``.
+    """Judge behind an OpenAI-compatible endpoint, ``type: openai``.
 
     ``dark_event`` is graded 0, 1 or 2, ``mix_vid`` and ``free_form`` 0 or 1 (with
     ``expected_score`` anything between), ``caption`` by AutoDQ: ``parts`` holds recall and
@@ -102,7 +102,7 @@ class ModelJudge:
     async def _judge_one(self, ask: AskPrompt, request: JudgeRequest) -> Verdict:
         candidate = self._untrusted(request.candidate)
         judge = KINDS[request.kind].judge
-        assert judge is not None, "judge() refuses other kinds"
+        assert judge is not None, "judge() rejects other kinds"
         if not candidate:
             # Saying nothing is wrong, not unscored, and it takes no judge to see it.
             return replace(judge.empty_verdict(), label="empty")
@@ -152,10 +152,10 @@ class ModelJudge:
 def expected_value(
     values: Mapping[str, float], logprobs: Mapping[str, float]
 ) -> tuple[float, float] | None:
-    """Mean of the labels' values under the judge's probabilities, and those labels' mass.
+    """Return the mean of the labels' values under the judge's probabilities, and their mass.
 
-    One label carries little when a judge hesitates; the mean over its first token tells 1.4
-    from 0.6 (as in G-Eval, arXiv 2303.16634). Labels are normalised among themselves, since
+    One label carries little when a judge hesitates; the mean over its first token separates
+    1.4 from 0.6 (as in G-Eval, arXiv 2303.16634). Labels are normalised among themselves, since
     a server may report probabilities as they were before the constraint.
 
     Args:

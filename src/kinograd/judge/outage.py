@@ -1,4 +1,4 @@
-"""What a run does when its judge fails: mask, then pause and retry, then stop.
+"""Outages of a judge: mask failed verdicts, then pause and retry, then stop the run.
 
 A few failures are masked: those rollouts are unscored and carry no advantage. When more
 than ``max_failure_rate`` of the last ``window`` verdicts failed, the judge is down rather
@@ -24,7 +24,7 @@ class JudgeOutage(KinogradError):
 
 
 class FailureWindow:
-    """Share of failures among the last ``size`` verdicts, or the last batch if it is longer.
+    """Rate of failures among the last ``size`` verdicts, or the last batch if it is longer.
 
     The share is taken of ``size`` even before so many verdicts are in: one failed verdict at
     the start of a run is not an outage.
@@ -36,19 +36,20 @@ class FailureWindow:
         self._recent: deque[Unscored | None] = deque(maxlen=size)
 
     def record(self, verdicts: Iterable[Verdict]) -> None:
+        """Add verdicts to the window."""
         self._recent.extend(_outcome(v) for v in verdicts)
 
     def failures_with(self, verdicts: Sequence[Verdict] = ()) -> Counter[Unscored]:
-        """Failures by reason, as they would be counted once ``verdicts`` were recorded too."""
+        """Count failures by reason, as if ``verdicts`` were recorded too."""
         both = [*self._recent, *(_outcome(v) for v in verdicts)]
         return Counter(outcome for outcome in both[-self._span(verdicts) :] if outcome)
 
     def rate_with(self, verdicts: Sequence[Verdict] = ()) -> float:
-        """The failure rate as it would be once ``verdicts`` were recorded too."""
+        """Return the failure rate, as if ``verdicts`` were recorded too."""
         return self.failures_with(verdicts).total() / self._span(verdicts)
 
     def exceeded_by(self, verdicts: Sequence[Verdict]) -> bool:
-        """Whether recording ``verdicts`` would put the rate above the limit."""
+        """Check whether recording ``verdicts`` would put the rate above the limit."""
         return self.rate_with(verdicts) > self.max_failure_rate
 
     def _span(self, verdicts: Sequence[Verdict]) -> int:
@@ -79,7 +80,7 @@ class OutageGuard:
         self._sleep = sleep
 
     async def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
-        """Verdicts in the order of the requests; the failed ones are for the caller to mask.
+        """Judge the requests; verdicts keep their order, and the caller masks the failed ones.
 
         Raises:
             JudgeOutage: when the window's failure rate is above its limit after all pauses.
@@ -114,6 +115,6 @@ class OutageGuard:
         )
 
     def metrics(self) -> dict[str, float]:
-        """Counts of the judge since the start of the process, and the failure rate."""
+        """Return the judge's counts since the start of the process, and the failure rate."""
         values = self.inner.metrics() | {"failure_rate": self.window.rate_with()}
         return {f"judge/{self.name}/{key}": float(value) for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""The command that starts vLLM's OpenAI-compatible server as a judge, with safe defaults."""
+"""Command line of vLLM's OpenAI-compatible server as a judge, with safe defaults."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def serve_command(
     tensor_parallel: int = 1,
     extra: Sequence[str] = (),
 ) -> list[str]:
-    """Arguments of the server process; give them a ``serve_environment``.
+    """Build the arguments of the server process, for use with ``serve_environment``.
 
     ``python -m`` rather than the console script, which is broken in vLLM's CPU wheel. Only
-    text is served, so nobody can make the server fetch an image or a video. Prefix caching
+    text is served, so that no request can make the server fetch an image or a video. Prefix caching
     pays here: all requests of a kind begin with the same words. Bounding whitespace keeps a
     model under a JSON schema from filling its budget with blanks (vllm#38696, #40080).
 
@@ -40,7 +40,7 @@ def serve_command(
 
 
 def serve_environment(environment: Mapping[str, str], key_env: str) -> dict[str, str]:
-    """``environment`` with the server's key, from ``key_env`` or made up.
+    """Add the server's key to ``environment``, from ``key_env`` or made up.
 
     The key goes through the environment because every user of a machine can read a
     process's arguments.

@@ -1,9 +1,9 @@
-"""Text that somebody else wrote, made safe to show to a judge.
+"""Untrusted text, made safe to show to a judge.
 
 A policy under training is an adversary of its judge: whatever raises the reward gets
 reinforced, "Score: 2" included. Three rules keep a candidate a piece of data. It holds no
-token that a chat template gives a meaning to, it is no longer than a cap, and it stands in
-a fence longer than any run of backticks inside it. The fourth rule belongs to the prompts:
+token that a chat template gives a meaning to, it is no longer than a cap, and it is
+set in a fence longer than any run of backticks inside it. The fourth rule belongs to the prompts:
 the last word in a message is ours.
 """
 
@@ -32,7 +32,7 @@ _BACKTICKS = re.compile(r"`+")
 
 
 def neutralise(text: str) -> str:
-    """``text`` without control tokens, invisible characters and surrounding space.
+    """Remove control tokens, invisible characters and surrounding space from ``text``.
 
     Dropped are Unicode's control (Cc), format (Cf: zero-width, bidirectional, tags),
     surrogate (Cs) and private-use (Co) characters; line breaks and tabs stay. Removal is
@@ -52,12 +52,12 @@ def neutralise(text: str) -> str:
 
 
 def cap(text: str, max_chars: int) -> str:
-    """The first ``max_chars`` characters, with a mark where more was cut off."""
+    """Cut ``text`` to ``max_chars`` characters, with a mark where it was cut."""
     return text if len(text) <= max_chars else text[:max_chars].rstrip() + " […]"
 
 
 def fence(text: str) -> str:
-    """``text`` between two lines of backticks, longer than any run of them inside."""
+    """Set ``text`` between two lines of backticks, longer than any run of them inside."""
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}\n{text}\n{ticks}"

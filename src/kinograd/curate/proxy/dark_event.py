@@ -25,7 +25,7 @@ QUESTION = (
     "Examine a video that includes a black screen segment intended to cover up a specific event. "
     "Infer the event that is probably being hidden by the black screen."
 )
-"""As published."""
+"""Published text."""
 CAPTION = (
     "These frames show one event of a longer video. Say in one short sentence what happens: who "
     "does what to what. Write the sentence only."
@@ -54,8 +54,8 @@ class DarkEvent(TaughtTask):
     inferable: bool = True
     """Have the teacher check that the hidden event can, and must, be inferred."""
     margin: Fraction = 0.0
-    """How much closer answers from the context must be than from nothing, and from the event
-    than from the context; similarity from 0 to 1."""
+    """Least gain in similarity (0 to 1) of answers from the context over answers from nothing,
+    and of answers from the event over answers from the context."""
 
     def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
         """Yield one row per video; its answer is "" where the event has no caption yet."""

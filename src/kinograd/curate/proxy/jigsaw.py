@@ -25,7 +25,7 @@ QUESTION = (
 
 
 class Jigsaw(ProxyTask):
-    """Temporal jigsaw."""
+    """Temporal jigsaw: the order of shuffled pieces."""
 
     name: ClassVar[str] = "jigsaw"
     about: ClassVar[str] = "Show pieces in a random order: in which order did they happen?"

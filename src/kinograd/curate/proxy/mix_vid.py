@@ -34,7 +34,7 @@ QUESTION = (
     "as a question tied to one of them. Answer the question based solely on the relevant video "
     "source. Question: {question}"
 )
-"""As published."""
+"""Published text."""
 WRITE = (
     "Write one question about this video and its answer. The question must need the video, name "
     "who or what it is about so that it fits no other video, and ask for what is done or happens, "
@@ -53,7 +53,7 @@ _Turn = tuple[float, float]  # first and last second
 
 
 class MixVid(TaughtTask):
-    """MixVidQA."""
+    """MixVidQA: a question about one of two clips that take turns."""
 
     name: ClassVar[str] = "mix_vid"
     about: ClassVar[str] = "Let two clips take turns: a question about one of them."
@@ -71,7 +71,7 @@ class MixVid(TaughtTask):
     coverage: Fraction = 0.8
     """Least share of its clip that must be shown for a question that the row brings."""
     strict: bool = True
-    """The teacher must find no answer in the other clip; false: not the same answer."""
+    """Reject a row if the teacher finds any answer in the other clip; false: the same answer."""
     fresh: bool = False
     """Have the teacher write the question even where the row has one."""
     same: Fraction = 0.5

@@ -52,7 +52,7 @@ class ProxyTask(Section, ABC):
     workers: Positive = 1
     """Number of processes that probe files."""
     backend: Literal["local", "ray"] = "local"
-    """Where these processes run."""
+    """Place of these processes: this machine, or a Ray cluster."""
     render: str | None = None
     """Folder to write each clip to as mp4; null renders nothing."""
 
@@ -83,9 +83,9 @@ class TaughtTask(ProxyTask):
     video: VideoConfig = VideoConfig(
         fps=2.0, min_frames=4, max_frames=16, min_pixels=16 * 784, max_pixels=128 * 784
     )
-    """How the teacher sees clips."""
+    """Sampling of the clips that the teacher sees."""
     judge: JudgeConfig = LexicalJudge()
-    """Who compares the teacher's answers."""
+    """Judge that compares the teacher's answers."""
     samples: Positive = 4
     """Number of replies to each question of a check."""
 

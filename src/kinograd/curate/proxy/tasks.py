@@ -1,4 +1,4 @@
-"""The proxy tasks by their names on the command line; a new task is one file and one line here."""
+"""Registry of the proxy tasks, by name on the command line; a new task is one line here."""
 
 from __future__ import annotations
 

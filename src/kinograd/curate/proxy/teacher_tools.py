@@ -1,4 +1,4 @@
-"""What proxy tasks use to ask a teacher and to compare its replies, and the journals of it."""
+"""Tools of proxy tasks that ask a teacher: its replies, their journal, their comparison."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from kinograd.curate.journal import Journal
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.replies import Failure, parse_json_object
+from kinograd.kinds import KINDS
 from kinograd.types import Clip, Example, Judge, JudgeRequest, Kind, Media
 
 Record = dict[str, Any]
-_HIGHEST = {Kind.DARK_EVENT: 2.0}
 
 
 class Ask(Protocol):
@@ -54,6 +54,8 @@ class TeacherTools:
 
         Token overlap counts as the number it is, not by a grader's thresholds.
         """
+        judged = KINDS[kind].judge
+        assert judged is not None, "only judged kinds are compared"
         requests = [JudgeRequest(kind, question, reference, r.strip()) for r in replies]
         total = 0.0
         for verdict in await self.judge.judge(requests):
@@ -61,8 +63,7 @@ class TeacherTools:
                 reason = verdict.unscored
                 assert reason is not None
                 return Failure(reason, verdict.detail, retryable=False)
-            grade = verdict.value / _HIGHEST.get(kind, 1.0)
-            total += verdict.parts.get("lexical_f1", grade)
+            total += verdict.parts.get("lexical_f1", verdict.value / judged.highest)
         return total / len(requests)
 
     def with_journal(self, journal: Journal, key: str) -> TeacherTools:
