@@ -32,7 +32,7 @@ from kinograd.models.reader import Reader
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.runs.folder import RunFolder
 from kinograd.synthetic.demo import run as demo
-from kinograd.train import learner, rl
+from kinograd.train import learner, session
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session
 
@@ -47,7 +47,7 @@ WORK: list[tuple[Any, str, str]] = [
     (learner, "backward_prefix", "backward"),
     (Learner, "step", "optimizer"),
     (InProcessEngine, "generate", "generate"),
-    (rl, "score_groups", "reward"),
+    (session, "score_groups", "reward"),
     (Session, "save", "disk"),
     (Session, "keep_rollouts", "disk"),
     (RunFolder, "log", "disk"),

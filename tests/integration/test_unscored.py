@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file
 
 from kinograd import files
+from kinograd.budget import TooManyFailures
 from kinograd.train import rl, session
-from kinograd.types import Example, Group, Rollout
+from kinograd.types import Example, Group, KinogradError, Rollout
 
 Recipe = Callable[..., Any]
 
@@ -72,7 +73,7 @@ def test_unscored_rollouts_are_as_if_they_had_never_been(
     assert 0 < missing < 2 * 3 * 6
     assert all(r["optim/updates"] for r in rows)
 
-    grade = rl.score_groups
+    grade = session.score_groups
 
     def without(group: Group) -> Group:
         keep = np.flatnonzero(group.scored)
@@ -84,14 +85,67 @@ def test_unscored_rollouts_are_as_if_they_had_never_been(
             twin=group.twin and without(group.twin),
         )
 
-    def removed(groups: Sequence[Group], *rest: Any) -> list[Group]:
-        return [without(g) for g in grade(groups, *rest)]
+    def removed(groups: Sequence[Group], **options: Any) -> list[Group]:
+        return [without(g) for g in grade(groups, **options)]
 
-    monkeypatch.setattr(rl, "score_groups", removed)
+    monkeypatch.setattr(session, "score_groups", removed)
     rl.train_rl(recipe("rl", sometimes_unscored, over, {"rl": {"group_size": 6}},
                        {"run": {"dir": str(tmp_path / "removed")}}))  # fmt: skip
     a, b = weights(Path(config.run.dir)), weights(tmp_path / "removed")
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("fails", "limit", "message"),
+    [
+        (True, "UNSCORED_STEPS", "no rollout has had a score for 2 steps"),
+        (False, "IDLE_STEPS", "nothing has been learned for 2 steps"),
+    ],
+    ids=["always fails", "always the same"],
+)
+def test_a_reward_that_teaches_nothing_stops_the_run_with_a_checkpoint(
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: bool,
+    limit: str,
+    message: str,
+) -> None:
+    def useless(example: Example, rollout: Rollout) -> float:
+        if fails:
+            raise RuntimeError("the grader's server is away")
+        return 0.5
+
+    module = ModuleType("kinograd_useless_reward")
+    module.useless = useless  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(session, limit, 2)
+    custom = [{"target": f"{module.__name__}:useless", "replaces": "accuracy"}]
+    config = recipe("rl", {"reward": {"format": "off", "custom": custom}, "rl": {"steps": 5}},
+                    {"run": {"save_every": 100}})  # fmt: skip
+    with pytest.raises(KinogradError, match=message):
+        rl.train_rl(config)
+    run = Path(config.run.dir)
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-2"]
+    assert [r["step"] for r in files.read_records(run / "metrics.jsonl")] == [1, 2]
+
+
+def test_unreadable_held_out_clips_stop_the_run_after_its_step_is_saved(
+    recipe: Recipe, world: Path, tmp_path: Path
+) -> None:
+    row = json.loads((world / "held_out.jsonl").read_text().splitlines()[0])
+    row["media"] = [{"type": "video", "path": "gone.mp4"}]
+    data = tmp_path / "held_out.jsonl"
+    data.write_text(json.dumps(row) + "\n")
+    over = {
+        "run": {"eval_every": 1, "save_every": 100},
+        "eval": {"data": [str(data)]},
+        "rl": {"steps": 3},
+    }
+    config = recipe("rl", over)
+    with pytest.raises(TooManyFailures, match=r"1 of 1 examples could not be read.*gone\.mp4"):
+        rl.train_rl(config)
+    saved = Path(config.run.dir) / "checkpoints"
+    assert [p.name for p in saved.iterdir()] == ["step-1"]
 
 
 class Judge(BaseHTTPRequestHandler):

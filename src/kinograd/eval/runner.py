@@ -6,6 +6,7 @@ row; an interrupted evaluation goes on where it stopped.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,28 @@ def evaluate(
                     bar.advance()
     finally:
         file.close()
-    rows = read_records(out)
+    rows = _in_order(out, examples, views)
     unread = [f"{r['id']}: {r['error']}" for r in rows if r["error"] is not None]
     if unread:
         budget = FailureBudget(config.max_error_fraction, "eval.max_error_fraction")
         budget.spend(len(unread), len(rows))
         budget.check("examples could not be read", unread[0], f"all answers are in {out}")
     return summarise(rows)
+
+
+def _in_order(out: Path, examples: Sequence[Example], views: Sequence[View]) -> list[EvalRecord]:
+    """Return the records in the order of views and data; rewrite the file where it differs.
+
+    Answers that were asked again lie behind the others.
+    """
+    rows = read_records(out)
+    places = {(e.id, v.name): (j, i) for j, v in enumerate(views) for i, e in enumerate(examples)}
+    last = (len(views), 0)  # of an earlier, longer data file
+    ordered = sorted(rows, key=lambda r: places.get((r["id"], r["view"]), last))
+    if ordered != rows:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in ordered)
+        files.atomic_text(out, "".join(lines))
+    return ordered
 
 
 def _common(example: Example, view: View) -> dict[str, Any]:
