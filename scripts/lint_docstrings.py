@@ -90,9 +90,11 @@ def lint(path: Path) -> Iterator[Finding]:
     name = path.relative_to(SRC).as_posix()
     for line, text in prose:
         for pattern, use in _BANNED.items():
-            for word in {m.group().lower() for m in pattern.finditer(text)}:
+            for hit in pattern.finditer(text):
+                word = hit.group().lower()
                 if (name, word) not in EXEMPT:
-                    yield path, line, f"{word!r}: write {use}"
+                    at = line + text[: hit.start()].count("\n")
+                    yield path, at, f"{word!r}: write {use}"
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -40,7 +40,7 @@ class FailureBudget:
             first: the first failure.
             where: where all failures are listed.
             at_least: number of attempts to take the share of while fewer were made; for
-                work that goes on, so that one early failure is not a share of one.
+                work that continues, so that one early failure is not a share of one.
 
         Raises:
             TooManyFailures: more than ``limit`` of the attempts failed.
