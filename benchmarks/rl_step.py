@@ -73,8 +73,8 @@ class Endless(VideoLM):
     """A model that never ends its turn, so that every rollout has the same length."""
 
     @property
-    def end_token(self) -> int:
-        return -1
+    def end_tokens(self) -> tuple[int, ...]:
+        return ()
 
 
 @dataclass

@@ -107,6 +107,7 @@ def config_of(shape: Shape) -> Any:
 class NoText:
     """Stands where a tokenizer stands: random weights write nothing worth reading."""
 
+    chat_template = None
     eos_token_id = -1  # never drawn, so every rollout has the same length
 
     def batch_decode(self, rows: Any, **options: Any) -> list[str]:

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,15 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
     if durable:
         fsync_path(path.parent)
+
+
+def follow_umask(folder: Path) -> None:
+    """Give safetensors files in ``folder`` the permissions of a new file; they are private."""
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
+        (Path(fresh) / "new").touch()
+        mode = (Path(fresh) / "new").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from kinograd.config.schema import ModelConfig, OptimConfig
 from kinograd.datasets.jsonl import read_examples
+from kinograd.files import read_records
 from kinograd.models.load import load
 from kinograd.models.prompt import Prompt, encode_response
 from kinograd.models.reader import Reader
@@ -94,6 +97,60 @@ def test_plain_transformers_compute_the_same(
     learner = Learner(model, OptimConfig(), total_steps=1)
     ((ours,),) = learner.score([TrainItem(prompt, (completion,))])
     np.testing.assert_allclose(ours, plain_logprobs(saved, prompt, response), atol=3e-5)
+
+
+@pytest.mark.parametrize("over", [{}, {"model": {"lora": LORA}}], ids=["weights", "adapter"])
+def test_a_run_changes_nothing_but_weights(
+    over: dict[str, Any], recipe: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    """Settings stay the source's to the byte, those that transformers would not write too."""
+    source = shutil.copytree(tiny, tmp_path / "source")
+    settings = json.loads((source / "generation_config.json").read_text())
+    # a list of end tokens, and a temperature that transformers refuses to save with greedy
+    further = {"eos_token_id": [settings["eos_token_id"], 7], "repetition_penalty": 1.05}
+    settings |= further | {"do_sample": False, "temperature": 0.6}
+    (source / "generation_config.json").write_text(json.dumps(settings))
+    (source / "special_tokens_map.json").write_text('{"eos_token": "<|im_end|>"}')
+    (source / "notes.json").write_text("{}")
+    old = os.umask(0o027)
+    try:
+        saved = train_sft(
+            recipe("sft", {"model": {"path": str(source)}, "sft": {"steps": 1}}, over)
+        )
+    finally:
+        os.umask(old)
+    changed = {"model.safetensors", "kinograd.json"}
+    names = {f.name for f in source.iterdir()} - {"notes.json"}
+    assert {f.name for f in saved.iterdir()} == names | changed
+    for name in names - changed:
+        assert (saved / name).read_bytes() == (source / name).read_bytes(), name
+    modes = {f.stat().st_mode & 0o777 for f in saved.parent.rglob("*") if f.is_file()}
+    assert modes == {0o640}
+    assert set(load(ModelConfig(path=str(saved), device="cpu")).end_tokens) >= {7}
+
+
+def test_settings_are_not_invented(recipe: Callable[..., Any], tiny: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny, tmp_path / "source")
+    (source / "generation_config.json").unlink()
+    saved = train_sft(recipe("sft", {"model": {"path": str(source)}, "sft": {"steps": 1}}))
+    assert not (saved / "generation_config.json").exists()
+
+
+def test_a_response_beyond_the_bound_is_rejected_and_counted(
+    recipe: Callable[..., Any], world: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (world / "train.jsonl").read_text().splitlines()[:24]]
+    rows[3]["rationale"] = "red " * 15_000
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    over = {"data": {"train": [str(data)]}, "sft": {"steps": 3, "batch_size": 8}}
+    config = recipe("sft", over)
+    saved = train_sft(config)
+    (row,) = read_records(Path(config.run.dir) / "quarantine.jsonl")
+    assert row["id"] == rows[3]["id"]
+    assert row["reason"] == "response_too_long"
+    assert "sft.max_response_tokens is 4096" in row["detail"]
+    assert json.loads((saved.parent / "state.json").read_text())["failed"] == 1
 
 
 def test_a_saved_adapter_is_the_model_that_was_trained(

@@ -133,6 +133,8 @@ class SftConfig(Section):
     batch_size: Positive = 32
     aggregate: Literal["sequence_mean", "token_mean"] = "token_mean"
     """Mean over all response tokens of a batch, or over each response first."""
+    max_response_tokens: Positive = 4096
+    """Longest supervised response; an example with a longer one is rejected and counted."""
 
     @model_validator(mode="after")
     def _one(self) -> SftConfig:

@@ -68,6 +68,8 @@ def adapter_off(model: PreTrainedModel) -> Iterator[None]:
 @torch.no_grad()
 def merged_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The weights with every adapter folded in, under the base model's own names."""
+    if not has_adapter(model):
+        return model.state_dict()
     from peft.tuners.lora import LoraLayer
 
     state = {

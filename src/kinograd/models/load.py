@@ -18,25 +18,19 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from transformers.utils import logging as transformers_logging
 
 from kinograd.config.schema import ModelConfig
-from kinograd.models.adapters import add_adapter, has_adapter, merged_state
+from kinograd.models.adapters import add_adapter
 from kinograd.models.families import FAMILIES
 from kinograd.models.families.other import OtherVL
 from kinograd.models.family import Family
 from kinograd.models.media import Medium
 from kinograd.models.prefix import PrefixLM
 from kinograd.models.replicated import ReplicatedLM
+from kinograd.models.save import save_model
+from kinograd.models.template import end_tokens
 from kinograd.types import Clip, MediaType, UsageError
 from kinograd.video.patches import Geometry
 
 log = logging.getLogger(__name__)
-
-_PROCESSOR_FILES = (
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-    "processor_config.json",
-    "chat_template.json",
-    "chat_template.jinja",
-)
 
 
 @dataclass(frozen=True)
@@ -63,28 +57,16 @@ class VideoLM:
         return self.family.medium(type, clip, self.geometry)
 
     @property
-    def end_token(self) -> int:
-        return self.tokenizer.eos_token_id
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids of all tokens that end a response."""
+        return end_tokens(self.tokenizer, self.lm.model)
 
     def save(self, folder: Path) -> None:
         """Write a folder that plain transformers and vLLM load, processor files included.
 
         Adapters are folded into the weights.
         """
-        model = self.lm.model
-        if has_adapter(model):
-            with torch.device("meta"):
-                plain = type(model)(model.config)
-            plain.load_state_dict(merged_state(model), assign=True)
-            plain.tie_weights()
-            plain.save_pretrained(folder)
-        else:
-            model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        for name in _PROCESSOR_FILES:
-            source = Path(self.path) / name
-            if source.is_file() and not (folder / name).exists():
-                (folder / name).write_bytes(source.read_bytes())
+        save_model(self.lm.model, Path(self.path), folder)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -9,6 +9,7 @@ import numpy as np
 from kinograd.config.schema import PromptConfig
 from kinograd.models.family import Family
 from kinograd.models.media import Medium, Prompt
+from kinograd.models.template import end_of_turn, opened_by_template
 from kinograd.prompts import messages, response_text
 from kinograd.types import DataError, Example, KinogradError
 
@@ -51,5 +52,10 @@ def _control_tokens(tokenizer) -> list[str]:
 
 def encode_response(example: Example, tokenizer) -> np.ndarray:
     """Encode the supervised target, closed by the end-of-turn token; returns int64 (L,)."""
-    ids = tokenizer(response_text(example), add_special_tokens=False)["input_ids"]
-    return np.array([*ids, tokenizer.eos_token_id], dtype=np.int64)
+    text = response_text(example)
+    opened = opened_by_template(tokenizer) if tokenizer.chat_template else ""
+    # white space as the template has it behind the tag: engines that prefill write the same
+    if opened.rstrip() == "<think>" and text.startswith("<think>"):
+        text = opened + text.removeprefix("<think>")
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return np.array([*ids, end_of_turn(tokenizer)], dtype=np.int64)

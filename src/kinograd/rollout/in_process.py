@@ -101,7 +101,7 @@ class InProcessEngine:
         bad = bad_tokens(self.model.tokenizer, sampling.bad_words)
         banned = torch.tensor([*lm.family.banned_tokens, *bad], device=lm.device)
         decoding = lm.start_decoding(lm.prefix([r.prompt for r in requests]), g, budget)
-        rows = Rows.empty(len(names), budget, self.model.end_token)
+        rows = Rows.empty(len(names), budget, self.model.end_tokens)
         running = torch.arange(len(names)).view(-1, g)  # indices into ``rows``, by prompt
         hidden = decoding.hidden
         for position in range(budget):
@@ -124,21 +124,22 @@ class Rows:
         tokens: int64 (R, L), L the largest number of tokens.
         logprobs: float32 (R, L), of the tokens.
         lengths: int64 (R,), tokens that count; L while a row has not ended.
-        ended: bool (R,), rows that drew the end token.
+        ended: bool (R,), rows that drew an end token.
+        end_tokens: ids of the tokens that end a row.
     """
 
     tokens: np.ndarray
     logprobs: np.ndarray
     lengths: np.ndarray
     ended: np.ndarray
-    end_token: int
+    end_tokens: tuple[int, ...]
 
     @classmethod
-    def empty(cls, rows: int, budget: int, end_token: int) -> Rows:
+    def empty(cls, rows: int, budget: int, end_tokens: tuple[int, ...]) -> Rows:
         """Rows without tokens, with room for ``budget`` each."""
         tokens = np.zeros((rows, budget), np.int64)
         logprobs = np.zeros((rows, budget), np.float32)
-        return cls(tokens, logprobs, np.full(rows, budget), np.zeros(rows, bool), end_token)
+        return cls(tokens, logprobs, np.full(rows, budget), np.zeros(rows, bool), end_tokens)
 
     def append(self, live: np.ndarray, position: int, drawn: Tensor, logprobs: Tensor) -> None:
         """Store the tokens that the rows ``live`` drew at ``position``, unless they ended."""
@@ -146,7 +147,7 @@ class Rows:
         rows, tokens = live[running], drawn.cpu().numpy()[running]
         self.tokens[rows, position] = tokens
         self.logprobs[rows, position] = logprobs.float().cpu().numpy()[running]
-        ending = rows[tokens == self.end_token]
+        ending = rows[np.isin(tokens, self.end_tokens)]
         self.ended[ending] = True
         self.lengths[ending] = position + 1
 

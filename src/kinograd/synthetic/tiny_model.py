@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kinograd.files import follow_umask
 from kinograd.kinds import KINDS
 from kinograd.prompts import REASON
 from kinograd.synthetic.vocabulary import words as synthetic_words
@@ -132,6 +133,7 @@ def make_tiny(
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     model.save_pretrained(folder)
+    follow_umask(folder)
     if bars:
         logging.enable_progress_bar()
 

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from kinograd.files import digest_file, fsync_path
+from kinograd.files import digest_file, follow_umask, fsync_path
 from kinograd.runs.layout import steps_in
 from kinograd.types import KinogradError
 
@@ -78,6 +78,7 @@ def save(
         if model_writer is not None:
             (temporary / _MODEL).mkdir()
             model_writer(temporary / _MODEL)
+        follow_umask(temporary)
         _seal(temporary, step)
         if final.exists():  # torn or damaged: is_whole said so
             shutil.rmtree(final)

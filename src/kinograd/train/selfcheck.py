@@ -13,6 +13,7 @@ from kinograd.keys import generator
 from kinograd.models.load import VideoLM
 from kinograd.models.prefix import PrefixLM, backward_prefix
 from kinograd.models.prompt import Prompt
+from kinograd.models.template import check_template
 from kinograd.types import Clip, KinogradError, MediaType
 
 _FRAMES, _CELLS, _LENGTHS = 4, 3, (5, 2, 4)
@@ -62,8 +63,10 @@ def check_learner(model: VideoLM) -> SelfCheck:
     """Run the check; leaves weights and gradients as they were.
 
     Raises:
+        UsageError: tokenizer, chat template and model do not fit each other.
         SelfCheckFailed: naming what differs.
     """
+    check_template(model.tokenizer, model.lm.model)
     result = run_check(model)
     if result.faults:
         raise SelfCheckFailed(

@@ -91,8 +91,16 @@ class Session(Generic[R]):
     start: int = 0
     cpu_began: float = 0.0
 
-    def read(self, examples: Sequence[Example], step: int) -> list[tuple[Example, Prompt]]:
+    def read(
+        self,
+        examples: Sequence[Example],
+        step: int,
+        reject: Callable[[Example], Unreadable | None] = lambda _: None,
+    ) -> list[tuple[Example, Prompt]]:
         """Return the examples that can be read, with their prompts; quarantine the others.
+
+        Args:
+            reject: says why an example cannot be used although its prompt can be read.
 
         Raises:
             TooManyFailures: beyond ``data.max_failed_fraction`` of those seen so far, or of
@@ -101,6 +109,7 @@ class Session(Generic[R]):
         results = self.policy.reader.read_many(examples, step=step)
         good, first = [], ""
         for example, result in zip(examples, results, strict=True):
+            result = reject(example) or result
             if isinstance(result, Unreadable):
                 self.run.quarantine(example.id, result.reason, result.detail)
                 first = first or f"{example.id}: {result.detail}"

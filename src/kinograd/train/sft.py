@@ -18,10 +18,12 @@ from kinograd.algo.parts.loss import cross_entropy
 from kinograd.config.schema import SftRecipe
 from kinograd.datasets.sampler import batch_indices
 from kinograd.models.prompt import encode_response
+from kinograd.models.reader import Unreadable
 from kinograd.progress import progress
 from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
 from kinograd.train.session import Session, open_session
+from kinograd.types import Example
 
 
 def train_sft(recipe: SftRecipe) -> Path:
@@ -41,11 +43,16 @@ def _loop(session: Session[SftRecipe]) -> Path:
     def batch(step: int):
         return [session.examples[i] for i in batch_indices(step, size, n, recipe.run.seed)]
 
+    def too_long(example: Example) -> Unreadable | None:
+        length, limit = len(encode_response(example, tokenizer)), recipe.sft.max_response_tokens
+        detail = f"its response has {length} tokens, sft.max_response_tokens is {limit}"
+        return Unreadable(example, "response_too_long", detail) if length > limit else None
+
     with progress(total, recipe.name or "sft", done=session.start) as bar:
         for step in range(session.start, total):
             began = time.perf_counter()
             session.begin_step(step)
-            pairs = session.read(batch(step), step)
+            pairs = session.read(batch(step), step, too_long)
             policy.reader.store.prefetch([m for e in batch(step + 1) for m in e.media])
             read_s = time.perf_counter() - began
             if not pairs:  # counted, and not yet too many

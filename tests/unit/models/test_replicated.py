@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -26,6 +27,7 @@ from kinograd.models.load import VideoLM, frozen_copy, load
 from kinograd.models.media import Prompt
 from kinograd.models.prompt import encode
 from kinograd.models.replicated import ReplicatedLM
+from kinograd.policy import CONTRACT
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.train.batching import TrainCompletion, TrainItem
@@ -219,7 +221,7 @@ def test_finished_prompts_make_room(folder):
     sampling = SamplingConfig(max_new_tokens=40, temperature=2.5)
     model.lm.next_logits = lambda hidden, t, banned: (  # the end token now comes often
         type(model.lm).next_logits(model.lm, hidden, t, banned)
-        + bias.index_fill(0, torch.tensor([model.end_token]), 6.0)
+        + bias.index_fill(0, torch.tensor(model.end_tokens), 6.0)
     )
     groups = InProcessEngine(model, InProcess()).generate(asked, sampling, key=(3,))
     alone = [
@@ -246,16 +248,20 @@ def test_it_says_that_rows_are_replicated_and_passes_the_self_check(other, caplo
 def test_kinograd_load_answers_as_generate_does(folder, tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (4, 40, 56, 3)).astype(np.uint8)
     Image.fromarray(frames[0]).save(tmp_path / "a.png")
-    model, processor = kinograd.load(folder, device="cpu"), AutoProcessor.from_pretrained(folder)
-    model.prompt = PromptConfig(template="plain")
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / CONTRACT).write_text(json.dumps({"prompt": {"template": "plain"}}))
+    model = kinograd.load(tmp_path / "model", device="cpu")
+    processor = AutoProcessor.from_pretrained(folder)
+    question = Example("ask", Kind.FREE_FORM, "What is this?", "", ())
     for shown in (tmp_path / "a.png", frames):
         answer = model.ask(shown, "What is this?", max_new_tokens=6)
-        _, clip = model._clip(shown, 2.0)
-        images = [Image.fromarray(f.transpose(1, 2, 0)) for f in clip.frames]
+        _, prompt = model._read(question, shown, 2.0, ORDERED)
+        (medium,) = prompt.media
+        images = [Image.fromarray(f.transpose(1, 2, 0)) for f in medium.pixels]
         text = f"<|im_start|>user\n{'<image>' * len(images)}What is this?<|im_end|>\n"
         made = processor(text=text + "<|im_start|>assistant\n", images=images, return_tensors="pt")
-        banned = list(model.loaded.family.banned_tokens)
-        hf = model.loaded.lm.model.eval()
+        banned = list(model.policy.model.family.banned_tokens)
+        hf = model.policy.model.lm.model.eval()
         out = hf.generate(**made, do_sample=False, max_new_tokens=6, suppress_tokens=banned)
         new = out[0, made["input_ids"].shape[1] :]
         assert answer.text == processor.tokenizer.decode(new, skip_special_tokens=True)

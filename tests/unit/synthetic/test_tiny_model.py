@@ -137,7 +137,7 @@ def test_kinograd_loads_it_with_qwens_geometry(folder) -> None:
     geometry = model.geometry
     assert (geometry.patch, geometry.merge, geometry.temporal) == (14, 2, 2)
     assert geometry.mean == (0.48145466, 0.4578275, 0.40821073)
-    assert model.tokenizer.convert_ids_to_tokens(model.end_token) == "<|im_end|>"
+    assert model.tokenizer.convert_ids_to_tokens(list(model.end_tokens)) == ["<|im_end|>"]
 
 
 def test_initial_predictions_are_not_flat(folder, tokenizer) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kinograd.models.media import Frames, Prompt
+from kinograd.models.template import render_prompt
 from kinograd.types import Clip, MediaType, UsageError
 from kinograd.video.patches import Geometry
 
@@ -68,8 +69,14 @@ class OtherVL:
             content = message["content"]
             parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
             turns.append({"role": message["role"], "content": _as_images(parts, shown)})
-        made = self.processor.apply_chat_template(
-            turns, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        images = [p["image"] for t in turns for p in t["content"] if p["type"] == "image"]
+        text = render_prompt(turns, self.processor)
+        begin = getattr(tokenizer, "bos_token", None)
+        made = self.processor(
+            text=[text],
+            images=[images] if images else None,
+            add_special_tokens=not (begin and text.startswith(begin)),
+            return_tensors="pt",
         )
         ids = made.pop("input_ids")[0].numpy()
         made.pop("attention_mask", None)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from kinograd.models.media import Patches, Prompt, to_patches
-from kinograd.types import Clip, MediaType
+from kinograd.models.template import render_prompt
+from kinograd.types import Clip, MediaType, UsageError
 from kinograd.video.patches import Geometry
 
 
@@ -46,8 +47,13 @@ class QwenVL:
 
     def encode(self, messages: list[dict], media: Sequence[Any], tokenizer: Any) -> Prompt:
         """Apply the chat template and expand placeholders; return ids and positions."""
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = render_prompt(messages, tokenizer)
         short = tokenizer(text, add_special_tokens=False)["input_ids"]
+        shown = sum(i in (self.image_token, self.video_token) for i in short)
+        if shown != len(media):
+            raise UsageError(
+                f"model.path: the chat template shows {shown} placeholders for {len(media)} media"
+            )
         ids = self.expand(short, media, tokenizer)
         is_media = np.isin(ids, [self.image_token, self.video_token])
         return Prompt(ids, self.positions(ids, media), is_media, tuple(media))
