@@ -26,7 +26,7 @@ def test_one_letter_in_any_notation(letter: str, form: str, lower: bool) -> None
 TWO = (
     "{} and {}", "{} or {}", "{}, {}", "{}/{}", "{}{}", "{}. {}", "({}) ({})", "{} {}",
     "{}. or {}.", "both {} and {}", "{}. It moves, or {}.", "{} {} {}", "{}.{}.{}.{}",
-    "{} plus {}", "{} as well as {}", "{} is not the answer, the answer is {}",
+    "{} plus {}", "{} as well as {}",
 )  # fmt: skip
 
 
@@ -95,3 +95,38 @@ def test_never_names_an_option_that_is_not_there(answer: str, options: list[str]
 )
 def test_long_adversarial_answers_end(answer: str) -> None:
     assert read_choice(answer, OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Ｂ", "（B）", "B。", "【B】", "「B」", "Ⓑ", "答案：B", "答案是B", "选B", "選B",
+        "B、blue", "正确答案是 B", "答え：B", "정답: B", "B, because it is blue", "I choose B",
+        "I would say\n(B)", "B</s>", "Based on the video, B", "Each time, B", "Actually, (B)",
+        "Sure ;) B", "A man sits. B", "It is (B), not (C), see frame A.",
+        "Options (A) and (C) are wrong, so B", "B rather than (A)", "A is wrong; it is B",
+        "A. is wrong. Answer: B", "C: no. Final answer B", "(A) is wrong, (B)",
+        "(A) fits, yet Final Answer: B", "f(x) grows, so (B)", "The path is C-shaped; B",
+        "I saw DNA evidence; B", "A person drops it: B", "Only one (of them) fits: B",
+        "not A. but B", "A is not the answer, the answer is B",
+        "The answer is B. Note that A is a distractor.", "The car is, in the end, blue",
+        "\\boxed{\\text{B}}", "Réponse : B", "caption b", "B\nblue", "答案不是A，是B",
+        "Neither A nor C, so B", "It can't be A, so it must be B", "**B**: blue",
+    ],
+)  # fmt: skip
+def test_letters_as_a_careful_reader_takes_them(answer: str) -> None:
+    assert read_choice(answer, ["A. red", "B. blue", "C. green"]) == "B"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "A、C", "B或C", "答案不是B", "A. no, B. blue", "B. It moves, or C.", "not B",
+        "B is wrong", "The answer is not B", "Both B and C", "The answer is B. The answer is C.",
+        "B? C?", "frame B", "Vitamin B is shown", "I doubt that it is not blue", "red, then blue",
+        "It is not blue", "The answer is B or C", "(B) (C)", "B plus C", "E", "It is E, or B",
+        "A red-blue mix of B and C", "blue or green", "不选B", "isn't B", "B" + " very" * 2000,
+    ],
+)  # fmt: skip
+def test_what_is_unclear_names_no_option(answer: str) -> None:
+    assert read_choice(answer, ["A. red", "B. blue", "C. green"]) is None
