@@ -1,20 +1,23 @@
-"""Results kept while a verb works, so that a killed one goes on where it stopped.
+"""Results kept while a verb works, so that a killed one resumes where it stopped.
 
 A journal is a scratch file beside the outputs: a header with the digest of everything that
 decides the results, then one record per id, appended as results come. The verb writes its
 final files from it, in the order of its input and atomically, so that an interrupted run and
-an uninterrupted one end with the same bytes.
+an uninterrupted one end with the same bytes. One process at a time may hold a journal.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from kinograd.datasets.rows import Rejected
 from kinograd.datasets.seen_keys import SeenKeys
@@ -22,24 +25,28 @@ from kinograd.files import RecordFile
 from kinograd.types import DataError, UsageError
 from kinograd.workers.row_map import close, map_rows
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class Journal:
-    """Records by id on disk, and where each lies in a temporary file: nothing grows in memory.
+    """Records by id on disk; a temporary file maps ids to places, so memory does not grow.
 
-    A record appended again under the same id replaces the first. Not for several processes.
+    A record appended again under the same id replaces the first.
 
     Args:
         digest: see ``digest_of``; a journal of another digest is refused.
 
     Raises:
-        UsageError: the file belongs to another input or other options.
+        UsageError: another process holds the journal, or it belongs to another input or other
+            options.
         DataError: the file is damaged before its last line.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_journal(path)  # first: opening for records cuts off a torn line
         self._file = RecordFile(path)
         self._places = SeenKeys()
         self._reader = path.open("rb")
@@ -49,7 +56,7 @@ class Journal:
             self.close()
             raise UsageError(
                 f"{path} is from another input or other options: run the same command as "
-                f"before to finish that work, or delete {path} to start anew"
+                f"before to finish that work, or delete {path} to start over"
             )
         place = self._reader.tell()
         for line in iter(self._reader.readline, b""):
@@ -58,7 +65,7 @@ class Journal:
         self._end = path.stat().st_size
 
     def __len__(self) -> int:
-        """How many ids are done."""
+        """Return the number of ids that have a record."""
         return len(self._places)
 
     def __enter__(self) -> Journal:
@@ -68,7 +75,7 @@ class Journal:
         self.close()
 
     def done(self, id: str) -> dict[str, Any] | None:
-        """The record of ``id``; None if it has none yet."""
+        """Return the record of ``id``, or None."""
         place = self._places.get(id)
         if place is None:
             return None
@@ -77,20 +84,41 @@ class Journal:
         return line["record"] if line["id"] == id else None
 
     def append(self, id: str, record: Mapping[str, Any]) -> None:
-        """Keep ``record`` under ``id``; safe against a kill when this returns."""
+        """Store ``record`` under ``id``; it survives a kill once this returns."""
         self._file.append({"id": id, "record": record})
         self._places.set(id, str(self._end))
         self._end = self.path.stat().st_size
 
     def close(self) -> None:
+        """Close the file and let other processes open it."""
         self._file.close()
         self._reader.close()
         self._places.close()
+        self._lock.close()
 
     def remove(self) -> None:
-        """Delete the file: the final files are written."""
+        """Delete the file, after the final files were written."""
+        self.path.unlink()  # before others may open it
         self.close()
-        self.path.unlink()
+
+
+def lock_journal(path: Path) -> BinaryIO:
+    """Open a journal and lock it until the returned stream is closed or the process ends.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    stream = path.open("ab")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            stream.close()
+            raise UsageError(
+                f"another process is writing {path}: wait for it or end it, or name another output"
+            ) from None
+        log.warning("%s: this file system has no locks (%s); start no second run", path, error)
+    return stream
 
 
 def resumable(
@@ -101,12 +129,12 @@ def resumable(
     workers: int = 1,
     backend: str = "local",
 ) -> Iterator[tuple[str, T, dict[str, Any]]]:
-    """(place, row, record) of every row, in order; ``map_rows`` makes what the journal lacks.
+    """Yield (place, row, record) of every row, in order; new records are made by ``map_rows``.
 
     Args:
         make: see ``map_rows``; its function turns an Example into a JSON object.
-        rows: with their places, which are the journal's ids. ``Rejected`` rows pass by with
-            an empty record.
+        rows: with their places, which are the journal's ids. ``Rejected`` rows get an
+            empty record.
     """
     waiting: deque[tuple[str, T, bool]] = deque()
 
@@ -124,7 +152,7 @@ def resumable(
 
 
 class _Unless:
-    """A worker's function that makes only records that are not known yet."""
+    """A worker's function that makes only the records that the journal lacks."""
 
     def __init__(self, make: Callable[[], Callable[[Any], dict[str, Any]]]) -> None:
         self._work = make()
@@ -138,7 +166,7 @@ class _Unless:
 
 
 def digest_of(files: Iterable[str | Path], options: Mapping[str, Any]) -> str:
-    """Hexadecimal digest of the content of files or folders, in order, and of JSON ``options``.
+    """Return a hexadecimal digest of files or folders, in order, and of JSON ``options``.
 
     Raises:
         DataError: a file cannot be read.
@@ -162,5 +190,5 @@ def _parsed(line: bytes, path: Path, place: int) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not {"digest", "id"} & found.keys():
-        raise DataError(f"{path}: damaged at byte {place}; delete it to start anew")
+        raise DataError(f"{path}: damaged at byte {place}; delete it to start over")
     return found

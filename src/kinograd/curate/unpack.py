@@ -1,8 +1,9 @@
-"""Published archives extracted where they lie, as Video-R1's layout wants.
+"""Published archives, extracted where they lie, as Video-R1's layout wants.
 
-Every file appears whole or not at all, and one that is there in its size is not written
-again: an interrupted extraction goes on. Members that would land outside of their folder,
-through ``..``, an absolute path or a link, and links themselves are refused.
+Every file appears complete or not at all, and one that is there in its size is not written
+again: an interrupted extraction resumes. Refused are members that would land outside of their
+folder, through ``..``, an absolute path or a link; links; and members that would replace a file
+that is there in another size, an archive or the journal.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from kinograd.datasets.rows import Rejected
+from kinograd.curate.journal import lock_journal
+from kinograd.datasets.rows import Rejected, RowResult
 from kinograd.files import RecordFile, atomic_path, read_records
-from kinograd.types import DataError, Example
+from kinograd.types import DataError
 
 JOURNAL = ".unpacked.jsonl"
 """Finished archives, beside them: name, bytes, time of change."""
@@ -25,17 +28,25 @@ JOURNAL = ".unpacked.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What became of one archive; ``fault`` tells why it could not be read to its end."""
+    """The result of one archive.
+
+    Attributes:
+        written, there: files extracted, and files that were there already.
+        refused: members that lead out of the folder, or are links or devices.
+        kept: members that would replace another file, which was kept.
+        fault: why the archive could not be read to its end, or None.
+    """
 
     archive: Path
     written: int = 0
     there: int = 0
     refused: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     fault: str | None = None
 
 
 def archives(folder: Path) -> list[Path]:
-    """The zip archives below a folder, in order."""
+    """Return the zip archives below a folder, in order."""
     return sorted(p for p in folder.rglob("*.zip") if p.is_file() and not p.is_symlink())
 
 
@@ -43,34 +54,37 @@ def unpack(folder: Path, advance: Callable[[int], object] = lambda size: None) -
     """Extract every archive below ``folder`` into the folder it lies in.
 
     Args:
-        advance: told the bytes of each archive when it is done.
+        advance: called with the bytes of each archive when it is done.
 
     Raises:
-        DataError: not a folder, or the disk is too full; what was extracted stays.
+        UsageError: another process unpacks this folder.
+        DataError: not a folder, a damaged journal, or the disk is too full; extracted files stay.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    done = {(r["archive"], r["bytes"], r["changed"]) for r in read_records(folder / JOURNAL)}
-    journal = RecordFile(folder / JOURNAL)
+    path = folder / JOURNAL
+    found = archives(folder)
+    own = {path.resolve(), *(archive.resolve() for archive in found)}
     results: list[Unpacked] = []
-    try:
-        for archive in archives(folder):
-            told = archive.stat()
-            name = archive.relative_to(folder).as_posix()
-            if (name, told.st_size, told.st_mtime_ns) not in done:
-                results.append(_extract(archive))
-                if results[-1].fault is None:
-                    journal.append(
-                        {"archive": name, "bytes": told.st_size, "changed": told.st_mtime_ns}
-                    )
-            advance(told.st_size)
-    finally:
-        journal.close()
+    with closing(lock_journal(path)), closing(RecordFile(path)) as journal:
+        done = read_records(path)
+        for archive in found:
+            status = archive.stat()
+            record = {
+                "archive": archive.relative_to(folder).as_posix(),
+                "bytes": status.st_size,
+                "changed": status.st_mtime_ns,
+            }
+            if record not in done:
+                results.append(_extract(archive, own))
+                if results[-1].fault is None and not results[-1].kept:
+                    journal.append(record)
+            advance(status.st_size)
     return results
 
 
-def missing(folder: Path, rows: Iterable[Example | Rejected]) -> Iterator[str]:
-    """The media of rows that are not under ``folder``, each once."""
+def missing(folder: Path, rows: Iterable[RowResult]) -> Iterator[str]:
+    """Yield the media of rows that are not under ``folder``, each once."""
     known: dict[str, bool] = {}
     for row in rows:
         paths = () if isinstance(row, Rejected) else (p for m in row.media for p in m.cut.paths)
@@ -81,23 +95,48 @@ def missing(folder: Path, rows: Iterable[Example | Rejected]) -> Iterator[str]:
                     yield path
 
 
-def _extract(archive: Path) -> Unpacked:
+@dataclass
+class _Plan:
+    """The members of an archive by what becomes of them."""
+
+    todo: dict[Path, zipfile.ZipInfo] = field(default_factory=dict)
+    there: int = 0
+    refused: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def _plan(opened: zipfile.ZipFile, root: Path, own: set[Path]) -> _Plan:
+    """Sort the members of an archive.
+
+    Args:
+        own: files that are never replaced: the archives and the journal.
+    """
+    plan = _Plan()
+    for member in opened.infolist():
+        target = _target(root, member)
+        if target is None:
+            plan.refused.append(member.filename)
+        elif member.is_dir():
+            continue
+        elif target.resolve() in own or target in plan.todo:
+            plan.kept.append(member.filename)
+        elif not target.exists():
+            plan.todo[target] = member
+        elif target.is_file() and target.stat().st_size == member.file_size:
+            plan.there += 1
+        else:
+            plan.kept.append(member.filename)
+    return plan
+
+
+def _extract(archive: Path, own: set[Path]) -> Unpacked:
     root = archive.parent.resolve()
-    refused: list[str] = []
-    written = there = 0
+    plan, written, fault = _Plan(), 0, None
     try:
         with zipfile.ZipFile(archive) as opened:
-            wanted: list[tuple[zipfile.ZipInfo, Path]] = []
-            for member in opened.infolist():
-                target = _target(root, member)
-                if target is None:
-                    refused.append(member.filename)
-                elif not member.is_dir():
-                    wanted.append((member, target))
-            todo = [(m, t) for m, t in wanted if not _is_there(m, t)]
-            there = len(wanted) - len(todo)
-            _require_space(root, archive, sum(m.file_size for m, _ in todo))
-            for member, target in todo:
+            plan = _plan(opened, root, own)
+            _require_space(root, archive, sum(m.file_size for m in plan.todo.values()))
+            for target, member in plan.todo.items():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target, durable=False) as partial:
                     with opened.open(member) as packed, partial.open("wb") as out:
@@ -106,14 +145,13 @@ def _extract(archive: Path) -> Unpacked:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         # damaged, cut off, encrypted, or packed in a way that Python cannot unpack
         fault = f"{error}; download it again"
-        return Unpacked(archive, written, there, tuple(refused), fault)
     except OSError as error:  # a name that the file system cannot hold, a folder without rights
-        return Unpacked(archive, written, there, tuple(refused), str(error))
-    return Unpacked(archive, written, there, tuple(refused))
+        fault = str(error)
+    return Unpacked(archive, written, plan.there, tuple(plan.refused), tuple(plan.kept), fault)
 
 
 def _target(root: Path, member: zipfile.ZipInfo) -> Path | None:
-    """Where a member goes; None if that is not below ``root``, or it is a link or a device."""
+    """Return where a member goes; None if that is outside ``root``, or it is a link or device."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     mode = stat.S_IFMT(member.external_attr >> 16)
     drive = ":" in (name.parts[0] if name.parts else "")
@@ -127,14 +165,10 @@ def _target(root: Path, member: zipfile.ZipInfo) -> Path | None:
     return target if fits else None
 
 
-def _is_there(member: zipfile.ZipInfo, target: Path) -> bool:
-    return target.is_file() and target.stat().st_size == member.file_size
-
-
 def _require_space(root: Path, archive: Path, needed: int) -> None:
     free = shutil.disk_usage(root).free
     if needed > free:
         raise DataError(
             f"{archive}: needs {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left; "
-            "make room and run the command again, it goes on here"
+            "make room and run the command again to resume"
         )

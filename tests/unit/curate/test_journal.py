@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,25 @@ def test_damage_before_the_last_line_is_an_error(tmp_path: Path, line: bytes) ->
     path.write_bytes(path.read_bytes() + line + b'\n{"id": "b", "record": {}}\n')
     with pytest.raises(DataError, match="damaged at byte"):
         Journal(path, "d")
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, "d") as journal:
+        journal.append("a", {"n": 1})
+        torn = path.open("a")
+        torn.write('{"id": "b"')  # a line that the first process is about to finish
+        torn.flush()
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match="another process is writing"):
+            Journal(path, "d")
+        code = "import sys; from kinograd.curate.journal import Journal; Journal(sys.argv[1], 'd')"
+        code = code.replace("sys.argv[1]", "__import__('pathlib').Path(sys.argv[1])")
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+        )
+        assert "another process is writing" in run.stderr
+        assert path.read_bytes() == before
+        torn.close()
+    with Journal(path, "d") as journal:
+        assert journal.done("a") == {"n": 1}

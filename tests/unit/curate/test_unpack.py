@@ -36,7 +36,7 @@ def test_archives_are_extracted_where_they_lie(tmp_path: Path) -> None:
     assert (again.written, again.there) == (1, 1)
 
 
-def test_an_interrupted_extraction_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_extraction_resumes(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.zip", a_mp4=b"a" * 5000, b_mp4=bytes(range(256)) * 40)
     raw = bytearray(path.read_bytes())
     raw[raw.index(b"b.mp4") + 40] ^= 0xFF  # in the packed bytes of the second file
@@ -47,8 +47,8 @@ def test_an_interrupted_extraction_goes_on(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob("*.mp4*")) == ["a.mp4"]
 
     archive(path, a_mp4=b"a" * 5000, b_mp4=bytes(range(256)) * 40)
-    (mended,) = unpack(tmp_path)
-    assert (mended.written, mended.there, mended.fault) == (1, 1, None)
+    (fixed,) = unpack(tmp_path)
+    assert (fixed.written, fixed.there, fixed.fault) == (1, 1, None)
     path.write_bytes(b"no zip")
     assert unpack(tmp_path)[0].fault
 
@@ -84,3 +84,27 @@ def test_media_that_are_missing(tmp_path: Path) -> None:
     assert list(missing(tmp_path, read_rows(file))) == ["b.mp4"]
     with pytest.raises(DataError, match="no such folder"):
         unpack(tmp_path / "no")
+
+
+def test_files_of_the_user_the_archive_and_the_journal_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "keep.jsonl").write_text("mine")
+    path = tmp_path / "a.zip"
+    archive(path, **{"keep.jsonl": b"theirs, longer", "a.zip": b"x", ".unpacked.jsonl": b"{}\n"})
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr("new.txt", b"new")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            out.writestr("new.txt", b"newer")
+    before = path.read_bytes()
+    for _ in range(2):  # named again by every start
+        (result,) = unpack(tmp_path)
+        assert result.kept[:3] == ("keep.jsonl", "a.zip", ".unpacked.jsonl")
+        assert (tmp_path / "keep.jsonl").read_text() == "mine"
+        assert path.read_bytes() == before
+        assert (tmp_path / "new.txt").read_bytes() == b"new"
+
+
+def test_a_journal_of_other_records_is_passed_over(tmp_path: Path) -> None:
+    archive(tmp_path / "a.zip", a_mp4=b"a")
+    (tmp_path / ".unpacked.jsonl").write_text("{}\n")
+    assert [r.written for r in unpack(tmp_path)] == [1]
+    assert unpack(tmp_path) == []

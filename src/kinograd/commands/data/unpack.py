@@ -33,6 +33,8 @@ def run(words: Words) -> None:
         print(f"{one.archive}: {one.written} files extracted, {one.there} were there")
         for name in one.refused[:SHOWN]:
             print(f"  refused, leads out of the folder or is a link: {name!r}")
+        for name in one.kept[:SHOWN]:
+            print(f"  not extracted, would replace another file: {name!r}")
         if one.fault:
             print(f"  {one.fault}")
     absent = 0
@@ -43,5 +45,9 @@ def run(words: Words) -> None:
                 print(f"missing: {path}")
     if faults := sum(one.fault is not None for one in results):
         raise KinogradError(f"{faults} archives could not be read to their end; see above")
+    if kept := sum(len(one.kept) for one in results):
+        raise KinogradError(
+            f"{kept} members would replace files that are there; move those away to extract them"
+        )
     if absent:
         raise KinogradError(f"{absent} media files are missing under {folder}")
