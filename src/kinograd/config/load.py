@@ -3,22 +3,20 @@
 Files merge left to right and overrides come last: tables merge key by key, anything
 else is replaced, and a table whose ``type`` changes is replaced whole, because the
 keys of one algorithm or judge mean nothing to another.
-
-YAML is read by the rules of YAML 1.2, where ``1e-6`` is a number and ``off`` a word.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from kinograd.config.recipe_errors import Layer, Layers, explain, suggest
+from kinograd.config.recipe_yaml import MOST_NESTED, dump_yaml, parse_yaml
 from kinograd.config.schema import DemoRecipe, EvalRecipe, Recipe, RlRecipe, SftRecipe
 from kinograd.section import Section, is_table
 from kinograd.types import UsageError
@@ -33,68 +31,14 @@ METHODS: dict[str, type[SftRecipe | RlRecipe | EvalRecipe | DemoRecipe]] = {
 }
 
 
-# ----------------------------------------------------------------------- YAML
-
-# PyYAML follows YAML 1.1, which reads 1e-6 as text, off as False and 010 as 8.
-_SCALARS = {
-    # tag: (pattern, what its first character may be; "" for no character at all)
-    "null": (r"~|null|Null|NULL|", [*"~nN", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
-    "int": (r"[-+]?(0|[1-9][0-9]*)", [*"-+0123456789"]),
-    "float": (
-        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
-        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        [*"-+0123456789."],
-    ),
-}
-
-
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:str":
-                problem = f"the key {key.value!r} is not text; quote it"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            if key.value in seen:
-                problem = f"the key {key.value!r} occurs twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that either version of YAML would read as something else."""
-
-
-for _name, (_pattern, _first) in _SCALARS.items():
-    for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
-            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first
-        )
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise UsageError(f"{place}: {error.problem}") from error
-    except yaml.YAMLError as error:  # characters that no YAML may hold
-        raise UsageError(f"{where}: {error}") from error
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such recipe file") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or NUL in the path
         raise UsageError(f"{path}: cannot be read as a recipe: {error}") from error
-    tree = _parse_yaml(text, str(path))
+    tree = parse_yaml(text, str(path))
     if tree is None:
         raise UsageError(f"{path}: the recipe is empty")
     if not is_table(tree):
@@ -126,11 +70,13 @@ def _override(tree: dict[str, Any], text: str) -> None:
     if not re.fullmatch(r"[^\s.=]+(\.[^\s.=]+)*=.*", text, re.DOTALL):
         raise UsageError(f"{text!r}: an override is written key.path=value")
     *tables, last = key.split(".")
+    if len(tables) >= MOST_NESTED:
+        raise UsageError(f"override {key:.40}...: nested deeper than {MOST_NESTED} tables")
     for name in tables:
         inner = tree.get(name)
         tree[name] = inner if is_table(inner) else {}
         tree = tree[name]
-    tree[last] = _parse_yaml(value, f"override {key}")
+    tree[last] = parse_yaml(value, f"override {key:.80}")
 
 
 # ------------------------------------------------------------------- validate
@@ -214,7 +160,7 @@ def load_section(section: type[S], given: Mapping[str, Any], overrides: Sequence
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, defaults included; loading it gives an equal recipe."""
     tree = recipe.model_dump(mode="json")
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return dump_yaml(tree)
 
 
 def json_schema(method: str | None = None) -> dict[str, Any]:
