@@ -18,7 +18,7 @@ from kinograd.judge.canaries import load_canaries
 from kinograd.judge.untrusted import neutralise
 from kinograd.train import sampling
 from kinograd.train.rl import train_rl
-from kinograd.types import KinogradError
+from kinograd.types import KinogradError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 Recipe = Callable[..., Any]
@@ -113,3 +113,27 @@ def test_an_outage_stops_the_run_with_a_checkpoint_and_the_same_command_goes_on(
     steps = [r["step"] for r in files.read_records(run / "metrics.jsonl")]
     assert steps == [1, 2, 3]
     assert "judge/big/failure_rate" in files.read_records(run / "metrics.jsonl")[-1]
+
+
+def test_a_run_does_not_mix_the_verdicts_of_two_models(
+    recipe: Recipe, serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model at the judge's address stops the run, and the run does not resume with it."""
+    serve.model = "judge-1"
+    run = judged(recipe, serve, str(tmp_path / "run"))
+    real = sampling.roll_out
+
+    def then_the_judge_changes(session, pairs, step):
+        if step == 1:
+            serve.model = "judge-2"
+        return real(session, pairs, step)
+
+    monkeypatch.setattr(sampling, "roll_out", then_the_judge_changes)
+    with pytest.raises(JudgeOutage, match="'judge-2' replies, at first it was 'judge-1'"):
+        train_rl(run)
+    monkeypatch.setattr(sampling, "roll_out", real)
+    with pytest.raises(UsageError, match=r"judges.big \(model\): not what it was"):
+        train_rl(run)
+    serve.model = "judge-1"
+    train_rl(run)
+    assert (tmp_path / "run" / "checkpoints" / "step-3").is_dir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kinograd.config.schema import LexicalJudge, OpenAIJudge
-from kinograd.judge.canaries import check_canaries, require_canaries
+from kinograd.judge.canaries import check_canaries, require_canaries, served_models
 from kinograd.judge.lexical import TokenOverlapJudge
 from kinograd.judge.model_judge import ModelJudge
 from kinograd.judge.outage import JudgeOutage, OutageGuard
@@ -17,6 +17,7 @@ __all__ = [
     "build_judges",
     "check_canaries",
     "require_canaries",
+    "served_models",
 ]
 
 

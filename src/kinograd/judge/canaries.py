@@ -175,3 +175,15 @@ async def require_canaries(
         reports[name] = await check_canaries(judges[name], kinds)
         reports[name].require()
     return reports
+
+
+def served_models(reports: Mapping[str, CanaryReport]) -> dict[str, str]:
+    """Return the names that servers give the judges' models, by input of a run.
+
+    A run records them beside the digests of its data, and does not resume with others.
+    """
+    return {
+        f"judges.{name} (model)": ", ".join(report.served)
+        for name, report in reports.items()
+        if report.served
+    }

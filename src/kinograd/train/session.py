@@ -22,7 +22,7 @@ from kinograd.config.schema import RlRecipe, SftRecipe
 from kinograd.datasets.load import load_examples
 from kinograd.eval.answers import Grade
 from kinograd.eval.runner import evaluate
-from kinograd.judge import OutageGuard, build_judges, require_canaries
+from kinograd.judge import OutageGuard, build_judges, require_canaries, served_models
 from kinograd.keys import derive_seed
 from kinograd.models.load import VideoLM
 from kinograd.models.prompt import Prompt
@@ -285,13 +285,14 @@ def open_session(recipe: R, make_learner: Callable[[VideoLM], Learner]) -> Itera
     judges = build_judges(recipe.judges)
     graded = [*examples, *held_out] if isinstance(recipe, RlRecipe) else held_out
     check_routing({e.kind for e in graded}, recipe.reward, judges)
+    served: dict[str, str] = {}
     if isinstance(recipe, RlRecipe):
-        asyncio.run(require_canaries(judges, recipe.reward.judges))
+        served = served_models(asyncio.run(require_canaries(judges, recipe.reward.judges)))
     with ExitStack() as opened:
         policy = opened.enter_context(open_policy(recipe))
         check_learner(policy.model)
         digests = input_digests([*recipe.data.train, *recipe.eval.data], policy.model.path)
-        folder = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests)
+        folder = RunFolder.open(recipe, Path(recipe.run.dir), data_hashes=digests | served)
         run = opened.enter_context(folder)
         for row in [*rejected, *unasked]:
             run.quarantine(row.id or row.where, row.reason, f"{row.where}: {row.detail}")
