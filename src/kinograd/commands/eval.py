@@ -71,26 +71,31 @@ def show_figures(name: str, figures: dict[str, Any]) -> None:
         console.print(f"left out of accuracy: {trouble}")
 
 
-def show_published(name: str, layout: Layout, stems: list[str]) -> None:
-    """Our figures and the published ones, a row per data file."""
+def show_published(protocol: str, layout: Layout, stems: list[str]) -> None:
+    """Print our figures beside the published ones, a row per data file."""
+    from kinograd.eval.benchmarks import find_benchmark, find_source
+    from kinograd.eval.benchmarks.metrics import METRICS
     from kinograd.eval.metrics import read_records
-    from kinograd.eval.published import figures_of, own_figures, table
 
-    shown = Table(title=f"beside {table(name)['source']}")
-    for column in ("data", "accuracy", "score", "published"):
-        shown.add_column(column, justify="right" if column in ("accuracy", "score") else "left")
-    for stem in stems:
-        cell, score = own_figures(read_records(layout.evaluation(stem)))
-        figures = figures_of(name, stem).items()
+    asked = {stem: find_benchmark(stem) for stem in stems}
+    columns = [name for name in METRICS if any(name in b.metrics for b in asked.values())]
+    source = find_source(protocol)
+    shown = Table(title=f"beside {source.source}")
+    for column in ("data", *columns, "published"):
+        label = column.replace("_", " ")
+        shown.add_column(label, justify="right" if column in columns else "left")
+    for stem, benchmark in asked.items():
+        records = read_records(layout.evaluation(stem))
+        found = {name: METRICS[name](records) for name in benchmark.metrics}
+        published = benchmark.published.get(protocol, {}).items()
         shown.add_row(
             stem,
-            "" if cell is None else percent(cell),
-            "" if score is None else f"{score:.1f}",
-            ", ".join(f"{system} {figure:g}" for system, figure in figures) or "none",
+            *(str(found.get(name) or "") for name in columns),
+            ", ".join(f"{system} {figure:g}" for system, figure in published) or "none",
         )
     console = Console()
     console.print(shown)
-    console.print(table(name)["note"])
+    console.print(source.note)
 
 
 def show_comparison(a: Path, b: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kinograd.config.schema import EvalRecipe
 from kinograd.datasets.load import load_examples
-from kinograd.eval.published import table as published_table
+from kinograd.eval.benchmarks import find_source
 from kinograd.eval.runner import evaluate
 from kinograd.judge import build_judges
 from kinograd.policy import open_policy
@@ -27,7 +27,7 @@ def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     if not recipe.eval.data:
         raise UsageError("eval.data: no files to evaluate on")
     if recipe.eval.published:
-        published_table(recipe.eval.published)
+        find_source(recipe.eval.published)
     stems = [Path(f).stem for f in recipe.eval.data]
     if twice := sorted({s for s in stems if stems.count(s) > 1}):
         raise UsageError(f"eval.data: two files are named {twice[0]}; answers go by that name")
