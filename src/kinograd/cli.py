@@ -80,7 +80,8 @@ def _options(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks of errors; goes anywhere.")
+        bool,
+        typer.Option("--debug", help="Show tracebacks of errors; allowed anywhere on the line."),
     ] = False,
 ) -> None:
     """Post-train video language models to reason."""

@@ -14,19 +14,27 @@ from kinograd.types import Black, Cut, Span, UsageError
 def run(
     checkpoint: Annotated[str, typer.Argument(help="Run folder, checkpoint or model folder.")],
     video: Annotated[Path, typer.Argument(help="Video or image file.")],
-    question: Annotated[str, typer.Argument(help="What to ask.")],
+    question: Annotated[str, typer.Argument(help="Question about the clip.")],
     option: Annotated[
-        list[str] | None, typer.Option(help="An option of a multiple-choice question; repeat.")
+        list[str] | None, typer.Option(help="Option of a multiple-choice question; repeatable.")
     ] = None,
     hide: Annotated[
         str | None,
-        typer.Option(metavar="START-END", help="Show black between two seconds of the clip."),
+        typer.Option(
+            metavar="START-END", help="Seconds of the clip to hide behind black, such as 4.5-7."
+        ),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 768,
-    temperature: Annotated[float, typer.Option(min=0)] = 0.0,
-    seed: int = 0,
-    device: str = "auto",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of the answer.")] = 768,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Sampling temperature; 0 takes the likeliest token.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")
+    ] = "auto",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="Type to compute in.")
+    ] = "float32",
 ) -> None:
     """Ask one question about one clip."""
     model = load(checkpoint, device=device, dtype=dtype)
@@ -45,7 +53,7 @@ def run(
 
 
 def hidden(video: Path, span: str) -> Cut:
-    """The clip with black in place of ``START-END`` seconds, as DarkEventInfer hides events."""
+    """Make the cut with black in place of ``START-END`` seconds, as in DarkEventInfer."""
     try:
         start, end = (float(x) for x in span.split("-"))
     except ValueError:

@@ -19,7 +19,9 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file; by default report.html in a single RUN."),
+        typer.Option(
+            "--out", "-o", help="HTML file to write; by default report.html in the only RUN."
+        ),
     ] = None,
 ) -> None:
     """Write curves, evaluations and rollouts of runs to one file that opens offline."""

@@ -6,7 +6,7 @@ from kinograd.commands import DryRun, RecipeArguments, read_recipe
 
 
 def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
-    """Improve a model by reinforcement; an interrupted run goes on with the same command."""
+    """Improve a model by reinforcement; run the same command again to resume."""
     loaded = read_recipe(recipe, "rl", dry_run)
     from kinograd.train.rl import train_rl
 
