@@ -1,4 +1,4 @@
-"""The public way to ask a model about a clip: ``load``, ``Model`` and ``Answer``.
+"""Public API to ask a model about a clip: ``load``, ``Model`` and ``Answer``.
 
 The clip is decoded, sampled and patched by training's own reader; a checkpoint remembers
 its sampling contract and prompt in ``kinograd.json``.

@@ -16,7 +16,7 @@ _LINES = 20
 
 
 class Progress:
-    """Where a loop has got to; ``advance`` moves it and shows a few figures beside it."""
+    """Progress of a loop; ``advance`` moves it and shows a few figures beside it."""
 
     def __init__(self, total: int, description: str, done: int, stream: TextIO) -> None:
         self.total, self.description, self.done = total, description, done
@@ -44,7 +44,7 @@ class Progress:
 
 
 class _Bar(Progress):
-    """The same on a terminal."""
+    """Progress bar on a terminal."""
 
     def __init__(self, total: int, description: str, done: int, stream: TextIO) -> None:
         super().__init__(total, description, done, stream)

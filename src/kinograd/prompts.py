@@ -44,7 +44,7 @@ _PLACEHOLDER = re.compile(r"(<video>|<image>)")
 
 
 def question_text(example: Example, config: PromptConfig) -> str:
-    """The user's text: question, options, instruction. Placeholders are still in it."""
+    """Write the user's text: question, options, instruction; placeholders stay in it."""
     question = example.question
     if example.options:
         listed = "".join(f"{option}\n" for option in example.options)
@@ -85,7 +85,7 @@ def messages(example: Example, config: PromptConfig) -> list[dict]:
 
 
 def response_text(example: Example) -> str:
-    """The supervised target: rationale in think tags when there is one, then the answer.
+    """Write the supervised target: rationale in think tags when there is one, then the answer.
 
     Video-R1's target is its ``process`` + newline + ``solution``.
     """

@@ -29,7 +29,7 @@ _RECIPE = (".yaml", ".yml")
 
 
 class SplitWords(NamedTuple):
-    """The words of a command line by what they are, each in its order."""
+    """Words of a command line, sorted into inputs and settings, each in its order."""
 
     inputs: list[str]
     recipes: list[str]

@@ -1,4 +1,4 @@
-"""The names of the file formats of data, and the module of ``datasets.formats`` for each."""
+"""Names of the file formats of data, and the module of ``datasets.formats`` for each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _one_of(names: list[str]) -> Any:
 
 
 DataFormat = Annotated[str, _one_of(_ANY), Field(json_schema_extra={"enum": [*_ANY]})]
-"""The name of a format, or ``auto``: guessed from a file's name and first row."""
+"""Name of a format, or ``auto``: guessed from a file's name and first row."""
 RecipeFormat = Annotated[
     str, _one_of(RECIPE_FORMATS), Field(json_schema_extra={"enum": [*RECIPE_FORMATS]})
 ]

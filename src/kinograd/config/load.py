@@ -158,7 +158,7 @@ def load_section(section: type[S], given: Mapping[str, Any], overrides: Sequence
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, defaults included; loading it gives an equal recipe."""
+    """Write the resolved recipe as YAML, defaults included; loading it gives an equal one."""
     tree = recipe.model_dump(mode="json")
     return dump_yaml(tree)
 

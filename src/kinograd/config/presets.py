@@ -22,7 +22,7 @@ _VIDEO_R1 = {
     "image_max_pixels": 256 * _PATCH,
 }
 # Both projects sample at 2 frames per second first and pick 16 of those; a uniform choice
-# of 16 differs by less than half a second of film.
+# of 16 differs by less than half a second of video.
 _SIXTEEN = {
     "fps": None,
     "nframes": 16,

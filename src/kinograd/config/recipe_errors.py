@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in the words of the recipe.
+"""Messages about wrong recipes, in the words of the recipe.
 
 Turns pydantic's errors into one line each: ``file: key.path: what; what to do``.
 """
@@ -79,7 +79,7 @@ def _message(
 
 
 def _shown(value: Any) -> str:
-    """The value as a recipe would spell it, cut to a readable length."""
+    """Spell a value as a recipe would, cut to a readable length."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -104,7 +104,7 @@ def _resolve(node: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
 def _walk(
     loc: tuple[int | str, ...], tree: Mapping[str, Any], schema: dict[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The key path as the user wrote it, and the schema of the table that holds its end.
+    """Return the key path as the user wrote it, and the schema of the table around its end.
 
     Pydantic puts the chosen ``type`` of a union into the location; the user did not.
     A path that ends at a union (its type is missing or unknown) gives the union itself.
@@ -127,7 +127,7 @@ def _walk(
 
 
 def _step(value: Any, part: int | str) -> Any:
-    """The value under a key or index, or _MISSING."""
+    """Return the value under a key or index, or _MISSING."""
     try:
         return value[int(part) if isinstance(value, list) else part]
     except (KeyError, IndexError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The ``reward`` section of a recipe: rules that grade a rollout, and shaping terms."""
+"""Section ``reward`` of a recipe: rules that grade a rollout, and shaping terms."""
 
 from __future__ import annotations
 

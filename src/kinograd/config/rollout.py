@@ -1,4 +1,4 @@
-"""How responses are sampled: the settings of sampling, and the engines a recipe may name.
+"""Settings of sampling, and the engines that a recipe may name.
 
 A new engine is a section here, a member of ``RolloutConfig``, and ``rollout/<engine>.py``.
 """

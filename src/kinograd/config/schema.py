@@ -55,7 +55,7 @@ class DataConfig(Section):
     train: list[str] = []
     """Files of examples; of a sharded folder its manifest.json."""
     format: RecipeFormat = "kinograd"
-    """How they read (docs/guide/data-formats.md); rows that cannot be used go to quarantine."""
+    """Format of the files (docs/guide/data-formats.md); unusable rows go to quarantine."""
     media_root: str = "."
     """Folder under which every medium must lie."""
     max_failed_fraction: Fraction = 0.05
@@ -83,7 +83,7 @@ class OpenAIJudge(EndpointConfig):
     timeout_s: float = Field(default=60.0, gt=0)
     deadline_s: float = Field(default=180.0, gt=0)
     """For one request, all attempts and waits together, from the first attempt on. A reply
-    that arrives but is no verdict is asked for anew, twice at most."""
+    that arrives but is no verdict is asked for again, twice at most."""
     verdict: Literal["auto", "choice", "regex", "json_schema", "text"] = "auto"
     expected_score: bool = False
     """Weigh the labels by their log-probabilities instead of taking the likeliest."""
@@ -148,7 +148,7 @@ class RlConfig(Section):
     prompts_per_step: Positive = 4
     group_size: Annotated[int, Field(ge=2)] = 8
     reference: Literal["none", "frozen", "adapter_off", "ema"] = "frozen"
-    """Where KL's reference log-probs come from; unused when beta is 0."""
+    """Source of the reference log-probs of KL; unused when beta is 0."""
     ema_decay: Fraction = 0.995
     """``ema``: the reference becomes decay x itself + (1 - decay) x policy (GRPO-CARE)."""
     ema_every: Positive = 10
@@ -227,7 +227,7 @@ class RlRecipe(_Recipe):
     @model_validator(mode="after")
     def _consistent(self) -> RlRecipe:
         if self.sampling.temperature == 0:
-            raise ValueError("set sampling.temperature above 0: greedy rollouts are all alike")
+            raise ValueError("set sampling.temperature above 0: greedy rollouts are all equal")
         if self.sampling.bad_words:
             raise ValueError("sampling.bad_words are for evaluation: a learner knows no such ban")
         if self.algo.kl.beta and self.rl.reference == "none":
@@ -251,7 +251,7 @@ class EvalRecipe(_Recipe):
 
 
 class DemoRecipe(Section):
-    """The whole story as one recipe: a world, a model from scratch, stages, evaluations.
+    """Recipe of the demo: a world, a model from scratch, stages, evaluations.
 
     The last stage is on trial: controls start where it starts, at the stage before it, and
     get as much computing time.

@@ -1,4 +1,4 @@
-"""The video section of a recipe: what a model sees of a clip, and how it is read."""
+"""Section ``video`` of a recipe: sampling, decoding and caching of clips."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class VideoConfig(Section):
     allow_urls: bool = False
     """Download http(s) media once into ``cache_dir``; otherwise URLs are refused."""
     cache_dir: str | None = None
-    """Where decoded clips are kept; null keeps them in memory for the run only."""
+    """Folder of decoded clips; null keeps them in memory for the run only."""
     cache_gb: Annotated[float, Field(gt=0)] = 20.0
     cache_frames: Literal["raw", "jpeg"] = "raw"
     """``jpeg`` is roughly a tenth of the size, not exact (quality 95)."""
@@ -67,7 +67,7 @@ class VideoConfig(Section):
         return self
 
     def spec(self, size_factor: int = 28) -> VideoSpec:
-        """The sampling contract on a model's patch grid."""
+        """Make the sampling contract on a model's patch grid."""
         values: dict[str, Any] = dict(VIDEO_PRESETS[self.preset]) if self.preset else {}
         values |= {k: getattr(self, k) for k in _SPEC_KEYS if getattr(self, k) is not None}
         if self.nframes is not None:

@@ -37,17 +37,17 @@ class EvalRecord(TypedDict):
     family: str
     """``extra.family`` of the example, else its source."""
     video: str
-    """The cluster: the example's first media path."""
+    """Cluster of the record: the example's first media path."""
     answer: str
-    """The gold answer."""
+    """Gold answer."""
     prediction: str | None
-    """The answer extracted from ``text``."""
+    """Answer extracted from ``text``."""
     text: str
     value: float | None
     correct: bool
     unscored: str | None
     error: str | None
-    """Why there is no answer at all, for instance a clip that could not be decoded."""
+    """Reason why there is no answer at all, for instance a clip that could not be decoded."""
     length: int
     """Tokens of the response."""
     stop: str | None
@@ -123,7 +123,7 @@ def mcnemar(a: Sequence[bool] | np.ndarray, b: Sequence[bool] | np.ndarray) -> f
 def accuracy_interval(correct: Sequence[bool] | np.ndarray, clusters: Sequence[str]) -> Interval:
     """Interval of an accuracy: Wilson's for independent answers, else clustered bootstrap.
 
-    Where the bootstrap has no width (all videos alike) or no meaning (one video), Wilson's
+    Where the bootstrap has no width (all videos equal) or no meaning (one video), Wilson's
     interval is taken with as many trials as there are videos.
     """
     right, videos = np.asarray(correct, dtype=float), len(set(clusters))
@@ -137,7 +137,7 @@ def accuracy_interval(correct: Sequence[bool] | np.ndarray, clusters: Sequence[s
 
 
 def read_records(path: Path) -> list[EvalRecord]:
-    """The records of one evaluation.
+    """Read the records of one evaluation.
 
     Raises:
         DataError: there is no such file, it holds something else, or an (id, view) occurs
@@ -275,7 +275,7 @@ def _difference(
 ) -> tuple[float, float | None, float | None]:
     """``paired_bootstrap``, with a width where the bootstrap has none.
 
-    Where all pairs differ alike, up to Wilson's bound for no event in as many trials as
+    Where all pairs differ equally, up to Wilson's bound for no event in as many trials as
     there are clusters might have differed otherwise. One cluster has no interval.
     """
     if len(set(clusters)) == 1:

@@ -22,7 +22,7 @@ from kinograd.types import UsageError
 def evaluate_checkpoint(recipe: EvalRecipe) -> dict[str, dict[str, Any]]:
     """Evaluate ``recipe.model`` on every data file; figures by the file's stem.
 
-    Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation goes on.
+    Answers go to ``run.dir/eval/<stem>.jsonl``; an interrupted evaluation resumes.
     """
     if not recipe.eval.data:
         raise UsageError("eval.data: no files to evaluate on")

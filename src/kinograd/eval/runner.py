@@ -1,7 +1,7 @@
 """Ask a model every question of a held-out set, under every view, and keep each answer.
 
 Same reader, same prompts and same graders as training. One bad clip harms only its own
-row; an interrupted evaluation goes on where it stopped.
+row; an interrupted evaluation resumes where it stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of engines: requests in, groups of rollouts out.
+"""Contract of engines: requests in, groups of rollouts out.
 
 A request is one example under one view with n rollouts. Its prompt comes encoded, so that
 engine and learner read the same bytes.

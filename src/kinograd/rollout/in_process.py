@@ -118,7 +118,7 @@ class InProcessEngine:
 
 @dataclass(frozen=True)
 class Rows:
-    """The tokens of R rollouts while they are sampled.
+    """Tokens of R rollouts while they are sampled.
 
     Attributes:
         tokens: int64 (R, L), L the largest number of tokens.

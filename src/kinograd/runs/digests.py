@@ -1,5 +1,4 @@
-"""Digests of what a run reads: it never goes on with other data or another model under the
-same names."""
+"""Digests of the inputs of a run, which never resumes with other data or another model."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ def input_digests(files: Iterable[str], model: str) -> dict[str, str]:
 
 
 def _weights_digest(folder: Path) -> str:
-    """Of large weight files a thousand blocks, evenly spaced, stand for the whole."""
+    """Digest a weight file; of a large one only a thousand evenly spaced blocks."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(folder.glob("*.safetensors")):
         size = file.stat().st_size

@@ -1,4 +1,4 @@
-"""What surrounded a run: versions, git commit, devices. Facts only, no host or user names."""
+"""Environment of a run: versions, git commit, devices. Facts only, no host or user names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The writer of a run folder: recipe, surroundings, metrics, rollouts and frame strips.
+"""Writer of a run folder: recipe, environment, metrics, rollouts and frame strips.
 
 ``runs.layout`` says where each file lies. Metric names are ``topic/name`` (``reward/mean``,
 ``time/rollout_s``); the report draws one chart per topic.
@@ -47,7 +47,7 @@ StripNames = Mapping[tuple[str, str], Sequence[str]]
 
 
 class RunFolder:
-    """The one writer of a run folder; ``RunFolder.open`` makes one.
+    """Sole writer of a run folder; ``RunFolder.open`` makes one.
 
     Attributes:
         files: where everything lies in the folder.

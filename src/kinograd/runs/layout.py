@@ -1,4 +1,4 @@
-"""Where everything lies in a run folder; the writer and the report read it here.
+"""Layout of a run folder, shared by its writer and by the report.
 
 A run folder holds::
 
@@ -30,7 +30,7 @@ _STEP = re.compile(r"step-(\d+)(\.jsonl)?")
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one run folder; none of them need exist."""
+    """Paths of one run folder; none of them need exist."""
 
     root: Path
 
@@ -63,7 +63,7 @@ class Layout:
         return self.root / ".lock"
 
     def rollouts(self, step: int) -> Path:
-        """The rollouts of one step."""
+        """Return the file of one step's rollouts."""
         return self.root / "rollouts" / f"step-{step}.jsonl"
 
     def rollout_files(self) -> dict[int, Path]:
@@ -71,7 +71,7 @@ class Layout:
         return steps_in(self.root / "rollouts")
 
     def evaluation(self, name: str | int) -> Path:
-        """The records of an evaluation, by its data file's stem or by its training step."""
+        """Return the file of an evaluation, by its data file's stem or by its training step."""
         stem = f"step-{name}" if isinstance(name, int) else name
         return self.root / "eval" / f"{stem}.jsonl"
 
@@ -80,11 +80,11 @@ class Layout:
         return sorted((self.root / "eval").glob("*.jsonl"), key=lambda f: _natural(f.stem))
 
     def model(self, step: int) -> Path:
-        """The model folder of a checkpoint."""
+        """Return the model folder of a checkpoint."""
         return self.checkpoints / f"step-{step}" / "model"
 
     def read_starts(self) -> list[dict[str, Any]]:
-        """The environment at each start of the run; an empty list before the first.
+        """Read the environment at each start of the run; an empty list before the first.
 
         Raises:
             DataError: the file is damaged.

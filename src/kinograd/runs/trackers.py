@@ -16,7 +16,7 @@ PROJECT = "kinograd"
 
 
 class Trackers:
-    """The trackers of one run; a resumed run goes on under its name.
+    """Trackers of one run; a resumed run continues under its name.
 
     Args:
         names: ``trackio`` or ``wandb``, installed as extras of the same name.

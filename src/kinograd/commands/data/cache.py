@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clea
 
 class Settings(Section):
     backend: Literal["local", "ray"] = "local"
-    """Where the decoder processes run; video.workers is their number."""
+    """Backend of the decoder processes; video.workers is their number."""
 
 
 @app.command()

@@ -21,7 +21,7 @@ class MediaSettings(Section):
     workers: Positive = 1
     """Number of processes that open clips."""
     backend: Literal["local", "ray"] = "local"
-    """Where these processes run."""
+    """Backend of these processes."""
 
 
 class ClipSettings(MediaSettings):

@@ -1,4 +1,4 @@
-"""What several verbs read and print: rows with their places, progress, counts of rejections."""
+"""Shared input and output of verbs: rows with places, progress, counts of rejections."""
 
 from __future__ import annotations
 
