@@ -39,7 +39,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the figures of a protocol were published, and what a reader must know of them."""
+    """Publication of the figures of a protocol, with a note for readers."""
 
     source: str
     note: str
