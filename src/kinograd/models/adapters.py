@@ -1,7 +1,7 @@
 """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) through PEFT, injected in place.
 
-The transformers model stays itself, so that the shared-prefix forward, distribution and
-checkpointing do not have to know whether there is an adapter.
+The transformers model keeps its class, so that the shared-prefix forward, distribution and
+checkpointing do not depend on adapters.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def has_adapter(model: PreTrainedModel) -> bool:
 
 @contextmanager
 def adapter_off(model: PreTrainedModel) -> Iterator[None]:
-    """Run the base model: the reference policy of a run that trains an adapter."""
+    """Run the base model inside the context; it is the reference policy of LoRA runs."""
     model.disable_adapters()
     try:
         yield
@@ -67,7 +67,7 @@ def adapter_off(model: PreTrainedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def merged_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights with every adapter folded in, under the base model's own names."""
+    """Return the weights with every adapter folded in, under the base model's names."""
     if not has_adapter(model):
         return model.state_dict()
     from peft.tuners.lora import LoraLayer

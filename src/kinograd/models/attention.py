@@ -35,8 +35,11 @@ NAME = "kinograd_shared"
 
 
 class PrefixCapture:
-    """Collects each layer's prompt keys and values, once: gradient checkpointing runs
-    the attention function again during the backward pass, and must not replace them."""
+    """Collector of each layer's prompt keys and values.
+
+    It keeps the first ones: gradient checkpointing runs the attention function again during
+    the backward pass, and must not replace them.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[int, Tensor] = {}  # layer -> (N, K, P, d)
@@ -44,7 +47,7 @@ class PrefixCapture:
 
 
 class PrefixKV:
-    """Prompt keys and values by layer, and which of the P positions are padding.
+    """Prompt keys and values by layer, with the mask of padded positions.
 
     ``mask`` is None when no prompt is padded, else additive (N, 1, 1, P): 0 or -inf.
     """
@@ -56,7 +59,7 @@ class PrefixKV:
 
 
 class DecodeState:
-    """Prompt keys and values plus growing buffers (R, K, T, d) of the rows' own."""
+    """Prompt keys and values, with buffers (R, K, T, d) for those of the rows' own tokens."""
 
     def __init__(
         self, prefix: PrefixKV, keys: list[Tensor], values: list[Tensor], filled: int = 0
@@ -68,7 +71,7 @@ class DecodeState:
 
 
 def _fold(x: Tensor, n_prompts: int, kv_heads: int) -> Tensor:
-    """(R, H, C, ...) -> (N, K, m*g*C, ...): all queries of a prompt's rows, by key head.
+    """Reshape (R, H, C, ...) to (N, K, m*g*C, ...): a prompt's queries, by key head.
 
     Against the prompt nothing is causal, so grouped-query attention and the rows of a
     group become one longer query axis: no copy of the prompt's keys is ever made.
@@ -79,14 +82,14 @@ def _fold(x: Tensor, n_prompts: int, kv_heads: int) -> Tensor:
 
 
 def _unfold(x: Tensor, rows: int, heads: int, length: int) -> Tensor:
-    """The inverse of ``_fold``."""
+    """Undo ``_fold``; return (R, H, C, ...)."""
     n_prompts, kv_heads, _, *rest = x.shape
     x = x.view(n_prompts, kv_heads, heads // kv_heads, rows // n_prompts, length, *rest)
     return x.permute(0, 3, 1, 2, 4, *range(5, x.dim())).reshape(rows, heads, length, *rest)
 
 
 class CascadeAttention(torch.autograd.Function):
-    """Completions' attention over shared prompt and own past, with exact gradients."""
+    """Attention of completions to shared prompt and own past, with exact gradients."""
 
     @staticmethod
     def forward(ctx, query, key, value, prefix_key, prefix_value, mask, own_mask, scale):
@@ -157,7 +160,7 @@ class CascadeAttention(torch.autograd.Function):
 def _window_masks(
     prefix: PrefixKV, layer: int, window: int, steps: Tensor, past: Tensor, copies: int
 ) -> tuple[Tensor, Tensor]:
-    """Additive masks of a sliding-window layer, against the prompt and against own tokens.
+    """Build the additive masks of a sliding-window layer, for prompt and own tokens.
 
     Args:
         window: how many tokens a query sees, itself included.
@@ -187,7 +190,7 @@ def _window_masks(
 def decode_attention(
     query: Tensor, layer: int, state: DecodeState, scale: float, window: int | None
 ) -> Tensor:
-    """One new token per row: (R, H, 1, d) against the prompt and the row's own past."""
+    """Attend from one new token per row, (R, H, 1, d), to the prompt and the row's past."""
     rows, heads, _, _ = query.shape
     prefix_key, prefix_value = state.prefix.keys[layer], state.prefix.values[layer]
     n_prompts, kv_heads = prefix_key.shape[:2]
@@ -221,7 +224,7 @@ def shared_attention(
     shared: PrefixKV | PrefixCapture | DecodeState | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function that transformers calls in every text layer."""
+    """Attend in one text layer; transformers calls it under the name ``NAME``."""
     window = getattr(module, "sliding_window", None)
     layer = module.layer_idx
     # Under autocast the rotation leaves queries and keys in float32, values in bfloat16.

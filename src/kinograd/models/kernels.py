@@ -1,4 +1,4 @@
-"""One part of an attention and its lse, by the kernels that each device has.
+"""Attention kernels: one part of an attention and its log-sum-exp, on each device.
 
 PyTorch's own fused kernels, which take the output and log-sum-exp of the merged attention
 in their backward pass; no other package is needed. CPU: the flash kernel. CUDA: flash where
@@ -22,7 +22,7 @@ _LSE_BLOCK = 32  # memory-efficient attention stores lse padded to a multiple of
 def attend(
     query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part.
+    """Compute output (B, H, Q, d) and log-sum-exp (B, H, Q) of one key/value part.
 
     A query that sees no key of this part gets zeros and -inf.
 
@@ -52,7 +52,7 @@ def attend_backward(
     causal: bool,
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of one part, given the output and lse of the *merged* attention."""
+    """Compute the gradients of one part from output and lse of the *merged* attention."""
     if query.device.type == "cpu":
         return _aten._scaled_dot_product_flash_attention_for_cpu_backward(
             grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale
@@ -66,7 +66,7 @@ def attend_backward(
 
 
 def fused_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor]:
-    """``attend`` by CUDA's fused kernels."""
+    """Compute ``attend`` by CUDA's fused kernels."""
     if _flash(query, mask):
         out, lse, *_ = _aten._scaled_dot_product_flash_attention(
             query, key, value, 0.0, causal, False, scale=scale
@@ -82,7 +82,7 @@ def fused_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor
 def fused_backward(
     grad, query, key, value, out, lse, scale, causal, mask
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``attend_backward`` by CUDA's fused kernels."""
+    """Compute ``attend_backward`` by CUDA's fused kernels."""
     grad, out, lse = grad.to(query.dtype), out.to(query.dtype), lse.float().contiguous()
     if _flash(query, mask):
         # without dropout the state of the generator is passed on and never read
@@ -105,13 +105,15 @@ def fused_backward(
 
 
 def _flash(query: Tensor, mask: Tensor | None) -> bool:
-    """Whether flash attention takes it: half precision, nothing masked."""
+    """Return True if flash attention accepts it: half precision, nothing masked."""
     return mask is None and query.dtype in (torch.bfloat16, torch.float16)
 
 
 def _bias(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor | None:
-    """A padding mask (B, 1, 1, P) as the kernel wants it: for all heads and queries, without
-    copies, in rows that start at multiples of 16 bytes."""
+    """Expand a padding mask (B, 1, 1, P) to all heads and queries, without copies.
+
+    The kernel wants rows that start at multiples of 16 bytes.
+    """
     if mask is None:
         return None
     room = torch.nn.functional.pad(mask.to(query.dtype), (0, -mask.shape[-1] % 16))
@@ -131,7 +133,7 @@ def _fused(query: Tensor, mask: Tensor | None) -> bool:
 
 @cache
 def _agrees(device: torch.device, dtype: torch.dtype, d: int) -> bool:
-    """Whether this device's fused kernels compute what the dense formulas do, gradients too.
+    """Compare this device's fused kernels with the dense formulas, gradients included.
 
     Older GPUs, or builds without the kernels, raise or differ; they take the dense formulas.
     """
@@ -163,7 +165,7 @@ def _agrees(device: torch.device, dtype: torch.dtype, d: int) -> bool:
 
 
 def dense_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor]:
-    """``attend`` with the whole matrix of scores: any device, and the tests' oracle."""
+    """Compute ``attend`` with the full matrix of scores, on any device."""
     scores = _scores(query, key, scale, causal, mask)
     lse = scores.logsumexp(-1)
     weights = torch.exp(scores - lse.nan_to_num(neginf=0.0)[..., None])
@@ -171,7 +173,7 @@ def dense_attend(query, key, value, scale, causal, mask) -> tuple[Tensor, Tensor
 
 
 def dense_backward(grad, query, key, value, out, lse, scale, causal, mask):
-    """``attend_backward`` with the whole matrix of scores."""
+    """Compute ``attend_backward`` with the full matrix of scores."""
     finite = lse.nan_to_num(neginf=0.0)[..., None]
     weights = torch.exp(_scores(query, key, scale, causal, mask) - finite)
     grad_weights = grad.to(weights.dtype) @ value.to(weights.dtype).transpose(-1, -2)

@@ -1,4 +1,4 @@
-"""Load a checkpoint into the objects the rest of the library works with."""
+"""Loading of checkpoints: weights, tokenizer, family and geometry."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoLM:
-    """A loaded checkpoint: weights, tokenizer, and how it cuts frames into patches."""
+    """A loaded checkpoint: weights, tokenizer, and the geometry of its patches."""
 
     lm: PrefixLM
     tokenizer: Any
     geometry: Geometry
     path: str
-    """Its local folder."""
+    """Local folder of the checkpoint."""
 
     @property
     def family(self) -> Family:
@@ -49,11 +49,11 @@ class VideoLM:
 
     @property
     def shares_prefix(self) -> bool:
-        """Whether a group's prompt runs once; if not, once for each of its completions."""
+        """True if a group's prompt runs once, False if once per completion."""
         return self.lm.shares_prefix
 
     def medium(self, type: MediaType, clip: Clip) -> Medium:
-        """A clip (already under its view) as its prompts hold it."""
+        """Convert a clip, already under its view, to the form that prompts hold."""
         return self.family.medium(type, clip, self.geometry)
 
     @property
@@ -62,15 +62,12 @@ class VideoLM:
         return end_tokens(self.tokenizer, self.lm.model)
 
     def save(self, folder: Path) -> None:
-        """Write a folder that plain transformers and vLLM load, processor files included.
-
-        Adapters are folded into the weights.
-        """
+        """Write a folder that loads wherever the source loaded; adapters are folded in."""
         save_model(self.lm.model, Path(self.path), folder)
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` is the first GPU if there is one.
+    """Return the device of that name; ``auto`` is the first GPU if there is one.
 
     Raises:
         UsageError: no such device here.
@@ -90,7 +87,7 @@ def load(config: ModelConfig) -> VideoLM:
     Weights are float32 where they are trained, whatever the compute type.
 
     Raises:
-        UsageError: if the folder holds no whole checkpoint, or one of an unknown
+        UsageError: the folder holds no complete checkpoint, or one of an unknown
             architecture whose processor cannot be loaded; no such device; adapter targets
             that the model does not have.
     """
@@ -126,7 +123,7 @@ def load(config: ModelConfig) -> VideoLM:
 
 
 def _local_folder(path: str) -> str:
-    """The folder of a checkpoint: ``path``, or where the hub's local cache keeps that name."""
+    """Return the folder of a checkpoint, given as path or as name in the hub's local cache."""
     if (Path(path) / "config.json").is_file():
         return path
     if not Path(path).exists():
@@ -141,7 +138,7 @@ def _local_folder(path: str) -> str:
 
 
 def _part(path: str, read: Callable[[], Any]) -> Any:
-    """What ``read`` returns; a UsageError with transformers' first line if it cannot."""
+    """Call ``read``; turn its failure into a UsageError with transformers' first line."""
     try:
         return read()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -150,7 +147,7 @@ def _part(path: str, read: Callable[[], Any]) -> Any:
 
 
 def frozen_copy(lm: PrefixLM) -> PrefixLM:
-    """A copy that never changes (KL's reference); shares the tower if that is frozen."""
+    """Copy a model as KL's reference; a frozen vision tower is shared with the copy."""
     tower = lm.family.tower(lm.model)
     memo = {id(tower): tower} if lm.tower_frozen else {}
     copied = type(lm)(copy.deepcopy(lm.model, memo), lm.family, lm.dtype)
@@ -160,14 +157,25 @@ def frozen_copy(lm: PrefixLM) -> PrefixLM:
     return copied
 
 
+def read_geometry(path: str) -> Geometry:
+    """Return a checkpoint's geometry from its configuration; no weights are read.
+
+    Raises:
+        UsageError: there is no such checkpoint, or its processor cannot be loaded.
+    """
+    folder = _local_folder(path)
+    settings = _part(path, lambda: AutoConfig.from_pretrained(folder))
+    return _family(path, folder, settings).geometry(_stored(folder))
+
+
 def _stored(folder: str) -> dict[str, Any]:
-    """The checkpoint's image processor file; empty if it has none."""
+    """Read the checkpoint's image processor file; empty if it has none."""
     file = Path(folder) / "preprocessor_config.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _family(path: str, folder: str, settings: Any) -> Family:
-    """The adapter of the architecture, or the one that replicates rows and says so."""
+    """Return the registered family, or the fallback, which replicates rows, with a warning."""
     name = settings.model_type
     if name in FAMILIES:
         return FAMILIES[name](settings)
@@ -180,7 +188,7 @@ def _family(path: str, folder: str, settings: Any) -> Family:
             f"own processor, and that cannot be loaded: {reason}"
         ) from error
     log.warning(
-        "%s is a %r model, which Kinograd has no adapter for: it runs as replicated rows (prompt "
+        "%s is a %r model, which Kinograd has no family for: it runs as replicated rows (prompt "
         "and pixels again for each completion), and a video is given as single images. Shared "
         "prefixes: %s",
         *(path, name, ", ".join(FAMILIES)),

@@ -14,7 +14,7 @@ from torch import Tensor
 CHUNK = 1024
 
 PartLoss = Callable[[Tensor, Tensor, slice], Tensor]
-"""(log-probs, entropies, which tokens) of a chunk to its share of a summed loss."""
+"""Maps log-probs, entropies and slice of a chunk to the chunk's share of a summed loss."""
 
 
 class _ChunkedLogprobs(torch.autograd.Function):
@@ -60,7 +60,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
 def chunk_logits(
     hidden: Tensor, matrix: Tensor, temperature: float, banned: Tensor | None
 ) -> Tensor:
-    """Logits (n, V) in at least float32, divided by the temperature; -inf where banned."""
+    """Compute logits (n, V) in at least float32, over the temperature; -inf where banned."""
     logits = (hidden @ matrix.t()).to(torch.promote_types(hidden.dtype, torch.float32))
     if temperature != 1.0:
         logits = logits / temperature
@@ -78,7 +78,7 @@ def token_logprobs(
     banned: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
-    """log pi(target | context) with gradients, and entropies without.
+    """Compute log pi(target | context), with gradients, and entropies, without.
 
     Args:
         hidden: (n, D) final hidden states that predict ``targets``.
@@ -139,7 +139,7 @@ def fused_loss(
     banned: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """A loss that is a sum over tokens, with gradients made in the forward pass.
+    """Compute a loss that sums over tokens, and its gradients in the forward pass.
 
     A chunk's logits are used at once for its loss and gradients and never recomputed, which
     takes three products with the vocabulary instead of four. ``part_loss`` may look only

@@ -1,10 +1,10 @@
-"""The shared-prefix forward: vision tower once, prompt once, completions against both.
+"""Shared-prefix forward: vision tower once, prompt once, completions against both.
 
 ``prefix`` runs the tower and the prompts and captures every layer's keys and values.
 ``suffix`` runs completions in micro-batches against detached copies of those (leaves),
 so that memory is the prompt's plus one micro-batch whatever the size of the group.
 Once all completions have sent their gradients into the leaves, ``backward_prefix``
-sends them on through prompt and tower in one backward pass. The gradients are those of
+propagates them through prompt and tower in one backward pass. The gradients are those of
 replicated rows, to rounding.
 
 Shape legend: N prompts, g completions each, P and C padded lengths, D hidden size.
@@ -60,7 +60,7 @@ class Prefix:
     next_position: Tensor
 
     def leaves(self) -> Prefix:
-        """The same numbers detached from the graph, ready to collect gradients."""
+        """Detach the tensors from the graph; the copies collect gradients."""
 
         def leaf(x: Tensor) -> Tensor:
             return x.detach().requires_grad_(x.requires_grad)
@@ -75,11 +75,11 @@ class Prefix:
 
     @property
     def needs_backward(self) -> bool:
-        """Whether completions' gradients go on into prompt and tower."""
+        """True if completions' gradients must propagate into prompt and tower."""
         return any(t.requires_grad for t in self.tensors())
 
     def select(self, keep: Tensor) -> Prefix:
-        """The prompts named by ``keep`` (indices), for compacting a running generation."""
+        """Return the prompts with the indices ``keep``, to compact a running generation."""
         kv = PrefixKV(
             [k[keep] for k in self.kv.keys],
             [v[keep] for v in self.kv.values],
@@ -89,7 +89,7 @@ class Prefix:
 
 
 class PrefixLM(nn.Module):
-    """A transformers video language model seen as prompt and completions.
+    """A transformers video language model, split into prompt and completions.
 
     Args:
         model: the transformers model with its head; its attention is switched to the
@@ -99,7 +99,7 @@ class PrefixLM(nn.Module):
     """
 
     shares_prefix = True
-    """Whether prompt and tower run once per group (see models/replicated)."""
+    """True if prompt and tower run once per group (see models/replicated)."""
 
     def __init__(self, model: Any, family: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -108,10 +108,10 @@ class PrefixLM(nn.Module):
         self.dtype = dtype
         self._features: WeakKeyDictionary[Patches, Tensor] = WeakKeyDictionary()
         self.patches_seen = 0
-        """Patches that went through the tower, ever: proof that pixels reach the loss."""
+        """Patches that went through the tower so far; the self-check counts them."""
         self.force_vision_forward = False
-        """Run the tower for prompts without media too, at weight zero: ranks that share its
-        weights have to make the same calls."""
+        """Run the tower for prompts without media too, at weight zero."""
+        # ranks that share the tower's weights have to make the same calls
         self._adopt()
 
     def _adopt(self) -> None:
@@ -139,13 +139,13 @@ class PrefixLM(nn.Module):
         self._features.clear()
 
     def autocast(self):
-        """The compute type, as a context for forward passes."""
+        """Return the context under which forward passes use the compute type."""
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16
         )
 
     def media_features(self, media: Sequence[Patches]) -> dict[Patches, Tensor]:
-        """(levels, tokens, D) per distinct medium, one tower call for all not cached.
+        """Return features (levels, tokens, D) per distinct medium, by one call of the tower.
 
         Features of a frozen tower are kept as long as their Patches live, so that
         rollout, reference and policy share them.
@@ -179,7 +179,7 @@ class PrefixLM(nn.Module):
         return features.sum()
 
     def prefix(self, prompts: Sequence[Prompt]) -> Prefix:
-        """Forward N prompts (right-padded) with graph, capturing keys and values."""
+        """Run N prompts, right-padded, with graph; return their keys and values."""
         device = self.device
         lengths = torch.tensor([len(p.input_ids) for p in prompts], device=device)
         longest = int(lengths.max())
@@ -225,7 +225,7 @@ class PrefixLM(nn.Module):
         return Prefix(kv, last, following)
 
     def suffix(self, prefix: Prefix, completions: Tensor) -> Tensor:
-        """Hidden states (N, g, C, D) that predict ``completions`` (N, g, C), right-padded."""
+        """Compute the hidden states (N, g, C, D) that predict ``completions`` (N, g, C)."""
         n, g, length = completions.shape
         first = prefix.last[:, None, None].expand(n, g, 1, -1)
         if length == 1:
@@ -251,7 +251,7 @@ class PrefixLM(nn.Module):
         temperature: float = 1.0,
         banned: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies (M,) of the M valid tokens, in row-major order.
+        """Compute log-probabilities and entropies (M,) of the M valid tokens, row-major.
 
         Args:
             completions: (N, g, C) token ids, right-padded.
@@ -272,7 +272,7 @@ class PrefixLM(nn.Module):
         temperature: float = 1.0,
         banned: Tensor | None = None,
     ) -> Tensor:
-        """A loss that sums over tokens, fused into the head; arguments as for ``logprobs``."""
+        """Compute a loss that sums over tokens, fused into the head; see ``logprobs``."""
         hidden = self.suffix(prefix, completions)[valid].to(self.dtype)
         return fused_loss(
             hidden,
@@ -288,7 +288,7 @@ class PrefixLM(nn.Module):
         return PrefixDecoding(self, prefix, g, budget)
 
     def decode(self, tokens: Tensor, positions: Tensor, state: DecodeState) -> Tensor:
-        """One step of generation: hidden states (R, D) after ``tokens`` (R,)."""
+        """Run one step of generation; return hidden states (R, D) after ``tokens`` (R,)."""
         with self.autocast():
             hidden = self.family.language_model(self.model)(
                 inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
@@ -300,7 +300,7 @@ class PrefixLM(nn.Module):
         return hidden
 
     def next_logits(self, hidden: Tensor, temperature: float, banned: Tensor | None) -> Tensor:
-        """Logits (R, V) of the next token, by the same arithmetic as ``logprobs``."""
+        """Compute logits (R, V) of the next token, by the arithmetic of ``logprobs``."""
         hidden = hidden.to(self.dtype)
         return chunk_logits(hidden, self.head_weight.to(hidden.dtype), temperature, banned)
 
@@ -331,7 +331,7 @@ class PrefixDecoding:
 
 
 def backward_prefix(prefix: Prefix, leaves: Prefix) -> None:
-    """Send the gradients that completions left in the leaves through prompt and tower.
+    """Propagate the gradients in the leaves through prompt and tower.
 
     Outputs that need no gradient (frozen layers, adapters on queries only) are left out.
     """

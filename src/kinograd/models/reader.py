@@ -1,4 +1,4 @@
-"""Examples to prompts: the one path by which training, evaluation and serving read clips.
+"""Reader of examples: the one path from files to prompts, for every verb.
 
 decode (ClipStore) -> view -> patches -> placeholders, ids and positions. What cannot be
 read is a failure with a reason, never a substitute.
@@ -26,11 +26,12 @@ class ExampleFault(StrEnum):
 
     PROMPT_TOO_LONG = "prompt_too_long"
     BAD_EXAMPLE = "bad_example"
+    RESPONSE_TOO_LONG = "response_too_long"
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Why an example could not become a prompt."""
+    """An example that could not become a prompt, with the reason."""
 
     example: Example
     reason: ClipFault | ExampleFault
@@ -52,7 +53,7 @@ class Reader:
         self._patches: WeakValueDictionary[tuple, Medium] = WeakValueDictionary()
 
     def clips(self, example: Example, view: View = ORDERED, step: int = 0) -> list[Clip]:
-        """The frames the model sees, per medium.
+        """Return the frames that the model sees, per medium.
 
         Raises:
             ClipError: if a medium cannot be decoded.
@@ -60,7 +61,7 @@ class Reader:
         return [self._view(self.store.get(m), m, example, view, step) for m in example.media]
 
     def read(self, example: Example, view: View = ORDERED, step: int = 0) -> Prompt:
-        """The prompt of one example under one view.
+        """Return the prompt of one example under one view.
 
         Raises:
             ClipError, PromptTooLong, DataError: see there.
@@ -76,7 +77,7 @@ class Reader:
         return self._encode(example, media)
 
     def read_clip(self, example: Example, clip: Clip, view: View = ORDERED) -> Prompt:
-        """The prompt of an example whose one medium is decoded already.
+        """Return the prompt of an example whose one medium is decoded already.
 
         Raises:
             PromptTooLong, DataError: see there.
@@ -91,7 +92,7 @@ class Reader:
     def read_many(
         self, examples: Sequence[Example], view: View = ORDERED, step: int = 0
     ) -> list[Prompt | Unreadable]:
-        """One result per example, in order; failures are values."""
+        """Return one result per example, in order; failures are values."""
         self.store.prefetch([m for e in examples for m in e.media])
         results: list[Prompt | Unreadable] = []
         for example in examples:

@@ -1,4 +1,4 @@
-"""Models that Kinograd has no adapter for: every completion is one whole plain row.
+"""Replicated rows: for models without a family, every completion is one plain row.
 
 Prompt and pixels run again for each completion, so a group costs G times its prompt. The
 rows are transformers' own forward; only the head is Kinograd's. To bound memory, a row
@@ -24,7 +24,7 @@ from kinograd.types import UsageError
 
 @dataclass(frozen=True)
 class ReplicatedPrompts:
-    """Stands where ``Prefix`` stands. Nothing is shared, so nothing is left to run backward."""
+    """Prompts in the place of a ``Prefix``; nothing is shared, so nothing runs backward."""
 
     prompts: tuple[Prompt, ...]
     needs_backward = False
@@ -37,12 +37,12 @@ class ReplicatedPrompts:
 
 
 class ReplicatedLM(PrefixLM):
-    """The methods of PrefixLM over replicated rows, so that no caller has to know."""
+    """A model with the methods of ``PrefixLM``, over replicated rows."""
 
     shares_prefix = False
 
     def _adopt(self) -> None:
-        """Take the model as it is, if hidden states times output embedding are its logits.
+        """Check that hidden states times output embedding are the model's logits.
 
         Raises:
             UsageError: its head does more (a bias, a scale, a soft cap).
@@ -63,14 +63,14 @@ class ReplicatedLM(PrefixLM):
 
     @property
     def _base(self) -> Any:
-        """The model below its head."""
+        """Model below the head."""
         return self.model.base_model
 
     def prefix(self, prompts: Sequence[Prompt]) -> ReplicatedPrompts:  # type: ignore[override]
         return ReplicatedPrompts(tuple(prompts))
 
     def suffix(self, prefix: ReplicatedPrompts, completions: Tensor) -> Tensor:  # type: ignore[override]
-        """Hidden states (N, g, C, D) that predict ``completions`` (N, g, C), right-padded."""
+        """Compute the hidden states (N, g, C, D) that predict ``completions`` (N, g, C)."""
         groups = zip(prefix.prompts, completions, strict=True)
         return torch.stack([torch.stack([self._row(p, c) for c in rows]) for p, rows in groups])
 
@@ -81,7 +81,7 @@ class ReplicatedLM(PrefixLM):
         return self._forward(prompt, completion)
 
     def _forward(self, prompt: Prompt, completion: Tensor) -> Tensor:
-        """(C, D) for one row; the last token predicts nothing that is asked for."""
+        """Compute the hidden states (C, D) that predict one row's completion."""
         return self._plain(prompt, completion[:-1], use_cache=False).last_hidden_state[
             0, len(prompt.input_ids) - 1 :
         ]
@@ -97,7 +97,7 @@ class ReplicatedLM(PrefixLM):
         return ReplicatedDecoding(self, prefix, g)
 
     def prefill(self, prompt: Prompt, g: int) -> tuple[Tensor, RowCache]:
-        """Hidden states (g, D) after the prompt, and the state of its g rows."""
+        """Run one prompt; return hidden states (g, D) after it and the cache of its g rows."""
         self.patches_seen += sum(len(m.pixels) for m in prompt.media)
         self._continue_from(None)
         out = self._plain(prompt, torch.empty(0, dtype=torch.long), use_cache=True)
@@ -106,7 +106,7 @@ class ReplicatedLM(PrefixLM):
         return out.last_hidden_state[:, -1].expand(g, -1), RowCache(out.past_key_values, offset)
 
     def decode(self, tokens: Tensor, run: RowCache) -> Tensor:  # type: ignore[override]
-        """One step of one prompt's rows: hidden states (g, D) after ``tokens`` (g,)."""
+        """Run one step of one prompt's rows; return hidden states (g, D) after ``tokens``."""
         self._continue_from(run.offset)
         with self.autocast():
             return self._base(
@@ -114,14 +114,14 @@ class ReplicatedLM(PrefixLM):
             ).last_hidden_state[:, -1]
 
     def _continue_from(self, offset: Tensor | None) -> None:
-        """M-RoPE models remember where text goes on after the last prompt they saw, no other."""
+        """Set the offset of text positions, which M-RoPE models keep for one prompt only."""
         if hasattr(self._base, "rope_deltas"):
             self._base.rope_deltas = offset
 
 
 @dataclass
 class RowCache:
-    """The g rows of one prompt, all equally long: transformers' cache, M-RoPE's offset."""
+    """State of one prompt's g rows of equal length: transformers' cache, M-RoPE's offset."""
 
     cache: Any
     offset: Tensor | None

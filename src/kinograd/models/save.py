@@ -1,7 +1,7 @@
 """Write a trained model as a folder that loads wherever its source loaded.
 
 Training changes weights and nothing else: configuration, tokenizer, processor and generation
-settings are copies of the source's files. Files written anew by another release of
+settings are copies of the source's files. Files written by another release of
 transformers may name classes that the release which reads them does not know.
 """
 

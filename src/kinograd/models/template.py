@@ -1,4 +1,4 @@
-"""The chat template of a checkpoint: where a response begins, and which tokens end it."""
+"""Chat template of a checkpoint: where a response begins, and which tokens end it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class InProcessEngine:
         """Do nothing: nothing was started."""
 
     def _batches(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Indices of requests that decode together: equal n, at most ``max_rows`` rows."""
+        """Group the indices of requests of equal n, at most ``max_rows`` rows a batch."""
         order = sorted(
             range(len(requests)),
             key=lambda i: (requests[i].n, len(requests[i].prompt.input_ids)),
@@ -136,7 +136,7 @@ class Rows:
 
     @classmethod
     def empty(cls, rows: int, budget: int, end_tokens: tuple[int, ...]) -> Rows:
-        """Rows without tokens, with room for ``budget`` each."""
+        """Make rows without tokens, with room for ``budget`` each."""
         tokens = np.zeros((rows, budget), np.int64)
         logprobs = np.zeros((rows, budget), np.float32)
         return cls(tokens, logprobs, np.full(rows, budget), np.zeros(rows, bool), end_tokens)
@@ -152,7 +152,7 @@ class Rows:
         self.lengths[ending] = position + 1
 
     def rollouts(self, tokenizer: Any) -> list[Rollout]:
-        """One rollout per row, its text without control tokens."""
+        """Return one rollout per row, its text without control tokens."""
         kept = [row[:n] for row, n in zip(self.tokens, self.lengths, strict=True)]
         texts = tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [
@@ -167,7 +167,7 @@ class Rows:
 
 
 def bad_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
-    """Ids of words that may not be drawn, alone and after a space.
+    """List the ids of words that may not be drawn, alone and after a space.
 
     Raises:
         UsageError: a word that is no single token: banning its parts would ban other words.

@@ -13,7 +13,7 @@ from kinograd.keys import uniforms
 def draw(
     logits: Tensor, sampling: SamplingConfig, seeds: np.ndarray, position: int
 ) -> tuple[Tensor, Tensor]:
-    """Next tokens (R,) and their log-probabilities (R,) from logits (R, V).
+    """Draw next tokens (R,) from logits (R, V); return them and their log-probabilities.
 
     The logits are already divided by the temperature. Tokens are drawn by inverting the
     cumulative distribution at one uniform number per row; at temperature 0 the likeliest
@@ -38,7 +38,10 @@ def draw(
 
 
 def _invert(mass: Tensor, noise: Tensor) -> Tensor:
-    """First index (R, 1) whose cumulative mass exceeds noise x total; never a massless one."""
+    """Find the first index (R, 1) whose cumulative mass exceeds noise x total.
+
+    An index without mass is never returned.
+    """
     cumulative = mass.cumsum(-1)
     index = torch.searchsorted(cumulative, noise * cumulative[:, -1:], right=True)
     last = (mass > 0).to(torch.int8).flip(-1).argmax(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: safetensors and JSON, a manifest written last.
+"""Checkpoints, complete or absent: safetensors and JSON, a manifest written last.
 
 A checkpoint is a folder ``step-N`` holding one safetensors file per named set of tensors,
 ``state.json``, optionally ``model/`` (a folder transformers can load) and
@@ -95,7 +95,7 @@ def save(
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint whose files all match its manifest; damaged ones are passed over."""
+    """Return the newest checkpoint whose files match its manifest; skip damaged ones."""
     for path in reversed(steps_in(folder).values()):
         if is_whole(path):
             return path
@@ -104,7 +104,7 @@ def latest(folder: Path) -> Path | None:
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-    """The tensors (on the CPU) and the state that ``save`` was given.
+    """Read a checkpoint; return its tensors, on the CPU, and its state.
 
     Raises:
         KinogradError: there is no whole checkpoint at ``path``.
@@ -119,7 +119,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every file of the checkpoint is there with the size and digest it was given."""
+    """Return True if every file of the checkpoint has its size and digest."""
     try:
         manifest = json.loads((path / _MANIFEST).read_bytes())
         files: dict[str, dict[str, Any]] = manifest["files"]
@@ -152,7 +152,7 @@ def _digests(path: Path, names: list[str]) -> dict[str, str]:
 
 
 def _separate(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """CPU tensors no two of which share memory, as safetensors demands."""
+    """Copy tensors to the CPU so that no two share memory, as safetensors demands."""
     seen: set[int] = set()
     separate: dict[str, torch.Tensor] = {}
     for name, tensor in group.items():
@@ -164,7 +164,7 @@ def _separate(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
-    """Of the checkpoints up to ``step`` leave the newest ``keep``.
+    """Delete all but the newest ``keep`` of the checkpoints up to ``step``.
 
     Each one is renamed before it goes, so that a kill leaves nothing half-deleted under a
     checkpoint's name. A later step here is a damaged one that the run will write again.
@@ -182,7 +182,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _model_bytes_before(folder: Path) -> int:
-    """Size of the newest checkpoint's model folder: the best guess for the next one's."""
+    """Return the size of the newest checkpoint's model folder, an estimate of the next."""
     for path in reversed(steps_in(folder).values()):
         return sum(f.stat().st_size for f in (path / _MODEL).rglob("*") if f.is_file())
     return 0
@@ -202,7 +202,7 @@ def _no_space(folder: Path, needed: int) -> KinogradError:
 
 
 def _disk_full(error: Exception) -> bool:
-    """Whether an error means a full disk or quota; safetensors gives only a message."""
+    """Return True if an error means a full disk or quota; safetensors gives only text."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError):
         return error.errno in full

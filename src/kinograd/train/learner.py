@@ -1,4 +1,4 @@
-"""The learner: gradients of a batch of train items, the update, and log-probabilities.
+"""Learner: gradients of a batch of train items, the update, and log-probabilities.
 
 SFT and RL differ only in the loss over completion tokens that they pass in. Prompts and
 clips run once per update however many completions share them (see models/prefix).
@@ -27,7 +27,7 @@ Loss = Callable[[TokenBatch], tuple[Tensor, dict[str, Tensor]]]
 
 
 class Diverged(KinogradError):
-    """The gradient is not finite; the weights are those before the update."""
+    """Raised when the gradient is not finite; the weights are those before the update."""
 
 
 class Learner:

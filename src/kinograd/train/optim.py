@@ -11,7 +11,7 @@ from kinograd.config.schema import OptimConfig
 
 
 def learning_rate(step: int, total: int, config: OptimConfig) -> float:
-    """Rate of update ``step`` (from 0) of ``total``: linear warm-up, then the schedule.
+    """Return the rate of update ``step`` (from 0) of ``total``: warm-up, then the schedule.
 
     >>> round(learning_rate(50, 100, OptimConfig(lr=1.0, schedule="linear")), 2)
     0.5
@@ -30,7 +30,7 @@ def learning_rate(step: int, total: int, config: OptimConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW (arXiv 1711.05101) over the trainable weights; no decay on vectors (norms, biases)."""
+    """Make AdamW (arXiv 1711.05101) over the trained weights; vectors do not decay."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},

@@ -1,4 +1,4 @@
-"""Several processes: who is who, sums over all, sharded weights (PyTorch's FSDP2).
+"""Several processes: ranks, sums over all of them, sharded weights (PyTorch's FSDP2).
 
 Launched by torchrun, SLURM or ``accelerate launch``, which set RANK and WORLD_SIZE. The
 learner keeps three promises, so that any of them works: every rank makes the same number
@@ -20,7 +20,7 @@ from kinograd.types import UsageError
 
 
 def start() -> tuple[int, int]:
-    """Join the other processes, if there are any; returns (rank, number of ranks)."""
+    """Join the other processes, if there are any; return (rank, number of ranks)."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -28,12 +28,12 @@ def start() -> tuple[int, int]:
 
 
 def several() -> bool:
-    """Whether there is more than one rank."""
+    """Return True if there is more than one rank."""
     return dist.is_initialized() and dist.get_world_size() > 1
 
 
 def total(*values: float) -> list[float]:
-    """Sums of ``values`` over all ranks."""
+    """Return the sums of ``values`` over all ranks."""
     if not several():
         return list(values)
     summed = torch.tensor(values, dtype=torch.float64)
@@ -42,7 +42,7 @@ def total(*values: float) -> list[float]:
 
 
 def most(value: int) -> int:
-    """Largest ``value`` of any rank."""
+    """Return the largest ``value`` of any rank."""
     if not several():
         return value
     largest = torch.tensor(value)
@@ -78,11 +78,11 @@ def shard(lm: PrefixLM) -> None:
 
 
 def exchange_at(lm: PrefixLM, now: bool) -> None:
-    """Whether the next backward pass of sharded weights exchanges gradients."""
+    """Choose if the next backward pass of sharded weights exchanges gradients."""
     if isinstance(lm, FSDPModule):
         lm.set_requires_gradient_sync(now)
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor put together on every rank; others as they are."""
+    """Gather a sharded tensor on every rank; return others as they are."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[attr-defined]

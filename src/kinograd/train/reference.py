@@ -1,5 +1,8 @@
-"""The policy that KL measures the distance from: the base model under an adapter, a frozen
-copy, or a moving average that follows the policy."""
+"""Reference policies of the KL term.
+
+A reference is the base model under an adapter, a frozen copy, or a moving average that
+follows the policy.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from kinograd.types import UsageError
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores completions under the reference policy.
+    """Reference policy, which scores completions.
 
     Attributes:
         policy: the model that is trained.
@@ -39,7 +42,7 @@ class Reference:
     offload: bool = False
 
     def score(self, learner: Learner, tasks: Sequence[TrainItem]) -> list[list[np.ndarray]]:
-        """Log-probabilities of every completion, float32 (L,)."""
+        """Compute log-probabilities of every completion, float32 (L,)."""
         if self.copy is None:
             with adapter_off(self.policy.model):
                 return learner.score(tasks)
@@ -48,7 +51,7 @@ class Reference:
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
-        """After update ``step``: copy = decay x copy + (1 - decay) x policy, when it is time.
+        """Set copy = decay x copy + (1 - decay) x policy if it is time after update ``step``.
 
         GRPO-CARE (Chen et al. 2025, arXiv 2506.16141): decay 0.995 every 10 steps.
         """
@@ -61,17 +64,17 @@ class Reference:
             self.copy.forget_features()
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint needs to go on exactly; nothing for a reference that never moves."""
+        """Return the tensors that a checkpoint needs; none if the reference never moves."""
         return {} if self.decay == 1 else {"reference": self._following()}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Put back what ``tensors`` returned."""
+        """Load the tensors that ``tensors`` returned."""
         for name, value in self._following().items() if self.decay < 1 else ():
             value.copy_(tensors["reference"][name])
 
     def _following(self) -> dict[str, Tensor]:
-        """The copy's weights that move: those which are trained in the policy."""
+        """Return the copy's weights that the policy trains."""
         assert self.copy is not None
         trained = {n for n, p in self.policy.named_parameters() if p.requires_grad}
         return {n: p.detach() for n, p in self.copy.named_parameters() if n in trained}
@@ -97,7 +100,7 @@ class Reference:
 
 
 def open_reference(recipe: RlRecipe, model: VideoLM) -> Reference | None:
-    """The recipe's reference, from the weights as they are now; None if KL is not used.
+    """Make the recipe's reference from the current weights; None without a KL term.
 
     Raises:
         UsageError: KL without a reference, or ``adapter_off`` without an adapter.

@@ -1,5 +1,8 @@
-"""Before anything is trained: does the shared-prefix pass compute what plain rows compute,
-and do pixels reach the loss? One tiny group on the very model that will be trained."""
+"""Self-check of the learner, before anything is trained.
+
+One tiny group, on the model that will be trained, shows that the shared-prefix pass computes
+what plain rows compute and that pixels reach the loss.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
 class SelfCheckFailed(KinogradError):
-    """The learner would not train what it should."""
+    """Raised when the learner would not train what it should."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class SelfCheck:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong, in words; empty when all is well."""
+        """Messages that say what is wrong; empty if nothing is."""
         out = []
         for name in ("logprobs", "gradients"):
             error = getattr(self, name)
@@ -60,7 +63,7 @@ class SelfCheck:
 
 
 def check_learner(model: VideoLM) -> SelfCheck:
-    """Run the check; leaves weights and gradients as they were.
+    """Run the check and raise on a fault; weights and gradients stay as they were.
 
     Raises:
         UsageError: tokenizer, chat template and model do not fit each other.
@@ -76,7 +79,7 @@ def check_learner(model: VideoLM) -> SelfCheck:
 
 
 def run_check(model: VideoLM) -> SelfCheck:
-    """The check's figures, whatever they are."""
+    """Run the check; return its figures, faults included."""
     lm, rng = model.lm, generator("selfcheck")
     training = lm.training
     lm.eval()  # no dropout: both passes have to be the same function
@@ -111,7 +114,7 @@ def _frames(model: VideoLM, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 
 def _words(model: VideoLM, n: int) -> np.ndarray:
-    """n token ids without the family's placeholders."""
+    """Draw n token ids, without the family's placeholders."""
     vocabulary = np.arange(len(model.lm.head_weight))
     allowed = vocabulary[~np.isin(vocabulary, model.family.banned_tokens)]
     return generator("selfcheck words", n).choice(allowed, n)
@@ -126,7 +129,7 @@ def _prompt(model: VideoLM, frames: np.ndarray, words: np.ndarray) -> Prompt:
 
 
 def _shared(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
-    """Log-probs by the shared prefix, and what carries their gradients on."""
+    """Compute log-probs by the shared prefix; return them and the rest of the backward pass."""
     prefix = lm.prefix([prompt])
     leaves = prefix.leaves()
     ids = torch.nn.utils.rnn.pad_sequence(completions, batch_first=True)[None].to(lm.device)
@@ -137,7 +140,7 @@ def _shared(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
 
 
 def _rows(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
-    """Log-probs by one plain forward of the whole model per completion."""
+    """Compute log-probs by one plain forward of the model per completion."""
     p = len(prompt.input_ids)
     out = []
     for completion in completions:
@@ -151,7 +154,7 @@ def _rows(lm: PrefixLM, prompt: Prompt, completions: list[Tensor]):
 
 
 def _gradients(lm: PrefixLM, forward, advantages: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Log-probs, and the gradients of a REINFORCE loss for a few weights."""
+    """Return log-probs, and the gradients of a REINFORCE loss for a few weights."""
     kept = {p: p.grad for p in lm.parameters() if p.requires_grad}
     for p in kept:
         p.grad = None

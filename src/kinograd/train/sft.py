@@ -18,7 +18,7 @@ from kinograd.algo.parts.loss import cross_entropy
 from kinograd.config.schema import SftRecipe
 from kinograd.datasets.sampler import batch_indices
 from kinograd.models.prompt import encode_response
-from kinograd.models.reader import Unreadable
+from kinograd.models.reader import ExampleFault, Unreadable
 from kinograd.progress import progress
 from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
@@ -46,7 +46,9 @@ def _loop(session: Session[SftRecipe]) -> Path:
     def too_long(example: Example) -> Unreadable | None:
         length, limit = len(encode_response(example, tokenizer)), recipe.sft.max_response_tokens
         detail = f"its response has {length} tokens, sft.max_response_tokens is {limit}"
-        return Unreadable(example, "response_too_long", detail) if length > limit else None
+        return (
+            Unreadable(example, ExampleFault.RESPONSE_TOO_LONG, detail) if length > limit else None
+        )
 
     with progress(total, recipe.name or "sft", done=session.start) as bar:
         for step in range(session.start, total):

@@ -65,7 +65,7 @@ def warm(
     total_failed = 0
     for media_root, files, form in _sources(resolved):
         media = [m for e in load_examples(files, form)[0] for m in e.media]
-        grid = size_factor(resolved)
+        grid = size_factor(resolved.model.path)
         with progress(len(set(media)), "warming") as bar:
             report = fill(
                 config, media_root, grid, media, backend=settings.backend, advance=bar.advance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from kinograd.commands import read_recipe
 from kinograd.commands.settings import check_inputs, read_settings, split_words
@@ -44,16 +44,16 @@ def read_clip_words(words: Sequence[str], section: type[C]) -> tuple[list[str], 
     else:
         recipe = read_recipe(recipes)
         given = {"video": recipe.video.model_dump(mode="json")}
-        chosen, factor = read_settings(section, settings, given), size_factor(recipe)
+        chosen, factor = read_settings(section, settings, given), size_factor(recipe.model.path)
     folder = chosen.video.cache_dir
     absolute = None if folder is None else str(Path(folder).resolve())  # workers run elsewhere
     video = chosen.video.model_copy(update={"cache_dir": absolute})
     return files, chosen.model_copy(update={"video": video}), factor
 
 
-def size_factor(recipe: Any) -> int:
-    """Return the patch grid of the recipe's model from its configuration; no weights are read."""
-    from transformers import AutoConfig
+def size_factor(path: str) -> int:
+    """Return the patch grid of a checkpoint, in pixels; no weights are read."""
+    # torch is loaded for recipes that name a model, and for no other command line
+    from kinograd.models.load import read_geometry
 
-    vision = AutoConfig.from_pretrained(recipe.model.path).vision_config
-    return vision.patch_size * vision.spatial_merge_size
+    return read_geometry(path).size_factor

@@ -1,4 +1,4 @@
-"""The fallback family: any other image-text model of transformers, with its own processor.
+"""Fallback family: any other image-text model of transformers, with its own processor.
 
 The checkpoint's processor makes prompt, placeholders and pixels. A video is given as its
 frames, one image each: video processors need torchvision, which cannot be imported beside

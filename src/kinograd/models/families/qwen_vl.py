@@ -1,6 +1,6 @@
 """Qwen2-VL and Qwen2.5-VL: one placeholder token per merged patch, M-RoPE positions.
 
-Positions follow the published rule (and vLLM's): after a medium, text goes on from the
+Positions follow the published rule (and vLLM's): after a medium, text continues from the
 largest position used so far on any axis, plus one. Recent transformers releases
 restart text at the medium's spatial extent instead, which lets text and long videos
 share temporal positions and disagrees with their own ``generate``; see docs/adr.
