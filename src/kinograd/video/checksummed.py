@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | No
         return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         pass
-    file.unlink(missing_ok=True)
+    with suppress(OSError):  # a folder that may not be written
+        file.unlink(missing_ok=True)
     return None
 
 

@@ -111,8 +111,14 @@ class ClipStore:
 
         Raises:
             ClipError: the clip cannot be had.
+            KinogradError: the cache does not keep it.
         """
         self._ask(media, bring=False)
+        if self._disk is not None and not self._disk.has(self._key(media)):
+            raise KinogradError(
+                f"video.cache_dir {self._config.cache_dir} does not keep clips: it is full, "
+                "cannot be written, or is smaller than one clip (video.cache_gb)"
+            )
 
     def _ask(self, media: Media, bring: bool) -> Clip | None:
         began = time.perf_counter()

@@ -114,8 +114,7 @@ def _sampled(
     try:
         indices, times = sample(line.duration, line.rate, line.frames, spec)
     except ValueError as error:
-        why = f"{error}; lower video.nframes or video.min_frames, or drop the clip"
-        raise ClipError(ClipFault.TOO_FEW_FRAMES, cut.paths[0], why) from None
+        raise ClipError(ClipFault.TOO_FEW_FRAMES, cut.paths[0], str(error)) from None
     n = len(indices)
 
     def size_of(height: int, width: int) -> tuple[int, int]:

@@ -22,16 +22,14 @@ class Decoder:
         self._cache = open_cache(config)
 
     def __call__(self, request: tuple[str, Media]) -> Clip | dict[str, Any] | None:
-        """Return the clip, None if it lies in the cache, or the fields of a ``ClipError``."""
+        """Return the clip, None if the cache has it now, or the fields of a ``ClipError``."""
         key, media = request
         try:
             clip = decode(media, self._spec, self._config, self._root)
         except ClipError as error:
             return vars(error)
-        if self._cache is None:
-            return clip
-        self._cache.save(key, clip)
-        return None
+        stored = self._cache is not None and self._cache.save(key, clip)
+        return None if stored else clip
 
 
 def open_cache(config: VideoConfig) -> DiskCache | None:

@@ -9,6 +9,7 @@ system unlocks when its process dies.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,9 +20,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError
 
 from kinograd.types import Clip
 from kinograd.video.checksummed import read_arrays, write_arrays
+
+log = logging.getLogger(__name__)
 
 _SUFFIX = ".clip.safetensors"
 _STALE_S = 24 * 3600.0
@@ -55,15 +59,19 @@ class DiskCache:
         self._jpeg, self._claim_s = jpeg, claim_s
         self._claims: dict[str, BinaryIO] = {}
         self._unseen = budget  # bytes written since the folder was last measured
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._told = False
 
     # ------------------------------------------------------------ reading, writing
 
     def has(self, key: str) -> bool:
-        return self._file(key).exists()
+        """Return whether there is a clip under ``key``."""
+        try:
+            return self._file(key).exists()
+        except OSError as error:
+            return self._unusable(error)
 
     def load(self, key: str) -> Clip | None:
-        """The clip under ``key``; None if there is none. A damaged file is deleted."""
+        """Return the clip under ``key``; None if there is none. A damaged file is deleted."""
         file = self._file(key)
         if (found := read_arrays(file)) is None:
             return None
@@ -71,15 +79,24 @@ class DiskCache:
             os.utime(file)
         return _unpacked(*found)
 
-    def save(self, key: str, clip: Clip) -> None:
-        """Stores ``clip``; others see it whole or not at all."""
-        file = self._file(key)
-        file.parent.mkdir(exist_ok=True)
+    def save(self, key: str, clip: Clip) -> bool:
+        """Store ``clip``; others see all of it or nothing. Return whether it is stored."""
         arrays = _packed(clip, self._jpeg)
-        write_arrays(file, arrays, facts_of(clip))
-        self._unseen += sum(array.nbytes for array in arrays.values())
-        if self._unseen > self._budget * 0.02:
-            self._evict()
+        try:
+            write_arrays(self._file(key), arrays, facts_of(clip))
+            self._unseen += sum(array.nbytes for array in arrays.values())
+            if self._unseen > self._budget * 0.02:
+                self._evict()
+        except (OSError, SafetensorError) as error:  # a full disk is one or the other
+            return self._unusable(error)
+        return True
+
+    def _unusable(self, error: Exception) -> bool:
+        """Say once that the folder is full, read-only or gone; clips are decoded without it."""
+        if not self._told:
+            self._told = True
+            log.warning("video.cache_dir cannot be used (%s); clips are decoded anew", error)
+        return False
 
     def _file(self, key: str) -> Path:
         mode = "jpeg" if self._jpeg else "raw"
@@ -97,8 +114,12 @@ class DiskCache:
         if self.has(key):
             return None
         file = self._folder / key[:2] / f"{key}.claim"
-        file.parent.mkdir(exist_ok=True)
-        lock = file.open("ab")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = file.open("ab")
+        except OSError as error:  # nobody can share it: rather twice than never
+            self._unusable(error)
+            return True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -106,7 +127,8 @@ class DiskCache:
                 return time.time() - os.fstat(lock.fileno()).st_mtime > self._claim_s
         except OSError:  # no locks on this file system: rather twice than never
             pass
-        os.utime(file)
+        with suppress(OSError):  # deleted by somebody who made room
+            os.utime(file)
         self._claims[key] = lock
         if self.has(key):  # its decoder finished between the two looks
             self.release(key)
@@ -116,7 +138,8 @@ class DiskCache:
     def release(self, key: str) -> bool:
         """Withdraw a claim, whether or not a clip came of it; return whether there was one."""
         if lock := self._claims.pop(key, None):
-            Path(lock.name).unlink(missing_ok=True)
+            with suppress(OSError):
+                Path(lock.name).unlink(missing_ok=True)
             lock.close()
         return lock is not None
 

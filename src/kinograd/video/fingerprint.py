@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kinograd.files import digest_ends, digest_json
 from kinograd.types import Media, Span, VideoSpec
-from kinograd.video.paths import resolve
+from kinograd.video.paths import is_url, resolve
 
 if TYPE_CHECKING:
     from kinograd.config.video import VideoConfig
@@ -34,7 +34,7 @@ def clip_key(
     Raises:
         ClipError: if a source cannot be found.
     """
-    prints = {p: fingerprint(resolve(p, media_root, config)) for p in media.cut.paths}
+    prints = {path: _print(path, config, media_root) for path in media.cut.paths}
     cut = [
         [prints[s.path], s.start, s.end] if isinstance(s, Span) else ["black", s.duration]
         for s in media.cut.segments
@@ -48,3 +48,11 @@ def clip_key(
         "on_damage": config.on_damage,
     }
     return digest_json(parts, 20)
+
+
+def _print(path: str, config: VideoConfig, media_root: str | Path) -> str:
+    # An address is fetched once, by the worker that decodes it and within its time limit. Its
+    # content is not known before, and the training process must not wait for a server.
+    if config.allow_urls and is_url(path):
+        return f"url {path}"
+    return fingerprint(resolve(path, media_root, config))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,11 @@ from kinograd.video.sample import frame_size, smart_resize
 from kinograd.video.scale import Scaler
 
 # Still formats that Pillow decodes itself; its others can start programs (Ghostscript).
+_DECODER_ERRORS = (
+    *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
+"""Errors that Pillow's decoders raise for broken files."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
 
 
@@ -64,7 +71,7 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
     """The Clip (T = 1) of an image file, turned by its EXIF orientation.
 
     Raises:
-        ClipError: NOT_MEDIA, TOO_MANY_PIXELS or ASPECT.
+        ClipError: NOT_MEDIA, TOO_MANY_PIXELS, UNSUPPORTED or ASPECT.
     """
     from PIL import Image, ImageOps
 
@@ -73,9 +80,12 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
             if image.width * image.height > max_pixels:
                 why = f"{image.width}x{image.height} exceeds video.max_source_pixels = {max_pixels}"
                 raise ClipError(ClipFault.TOO_MANY_PIXELS, label, why)
-            array = rgb_array(ImageOps.exif_transpose(image))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow's decoders raise all of these for broken files
+            upright = ImageOps.exif_transpose(image)
+            upright.format = image.format  # a copy has none
+            array = rgb_array(upright)
+    except UnsupportedImage as error:
+        raise ClipError(ClipFault.UNSUPPORTED, label, str(error)) from None
+    except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
         why = f"not an image that can be read ({error})"
         raise ClipError(ClipFault.NOT_MEDIA, label, why) from None
     try:
@@ -84,13 +94,39 @@ def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixe
         raise ClipError(ClipFault.ASPECT, label, f"{error}; drop the image") from None
 
 
+class UnsupportedImage(ValueError):
+    """An image whose numbers cannot be shown in 8 bits without a guess."""
+
+
+def _eight_bits(image: Any) -> Any:
+    """A PIL image of 16 bits, or of fractions, as one of 8; others as they are.
+
+    Pillow's own conversion clips them to white or black.
+    """
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        white = 65535
+    elif image.mode == "F" and values.size and values.min() >= 0 and values.max() <= 1:
+        white = 1
+    else:
+        why = f"its pixels are numbers of unknown range (mode {image.mode}); save it with 8 bits"
+        raise UnsupportedImage(why)
+    return Image.fromarray((values * (255.0 / white)).round().astype(np.uint8))
+
+
 def rgb_array(frame: Any) -> np.ndarray:
     """(H, W, 3) uint8; transparency is laid on white, as qwen-vl-utils does.
 
     Raises:
+        UnsupportedImage: a PIL image of numbers whose white is unknown.
         ValueError: for an array of another type or shape.
     """
     if not isinstance(frame, np.ndarray):
+        frame = _eight_bits(frame)
         if frame.mode in ("RGBA", "LA", "PA") or "transparency" in frame.info:
             from PIL import Image
 

@@ -6,10 +6,13 @@ Small files need none of this: their packets are read anyway and stay in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from kinograd.config.video import VideoConfig
 from kinograd.video.checksummed import read_arrays, write_arrays
@@ -19,6 +22,7 @@ from kinograd.video.paths import resolve
 from kinograd.video.video_file import KEEP_BYTES, VideoFile
 
 _RECENT = 64
+_FOLDER = "index-2"  # the number rises when the same file gives another index
 _recent: OrderedDict[str, PacketIndex] = OrderedDict()
 
 
@@ -34,7 +38,7 @@ def open_video(path: str, config: VideoConfig, media_root: str | Path) -> VideoF
     if file.stat().st_size <= KEEP_BYTES:
         return VideoFile(file, path, config)
     key = fingerprint(file)
-    folder = None if config.cache_dir is None else Path(config.cache_dir) / "index"
+    folder = None if config.cache_dir is None else Path(config.cache_dir) / _FOLDER
     known = _recent.get(key) or (folder and load_index(folder / f"{key}.safetensors")) or None
     reader = VideoFile(file, path, config, known)
     _recent[key] = reader.index
@@ -42,13 +46,13 @@ def open_video(path: str, config: VideoConfig, media_root: str | Path) -> VideoF
     if len(_recent) > _RECENT:
         _recent.popitem(last=False)
     if folder and known is None:
-        save_index(reader.index, folder / f"{key}.safetensors")
+        with suppress(OSError, SafetensorError):  # full, read-only or gone: read it again then
+            save_index(reader.index, folder / f"{key}.safetensors")
     return reader
 
 
 def save_index(index: PacketIndex, file: Path) -> None:
     """Writes ``index``; no reader sees half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"pts": index.pts, "key": index.key, "visible": index.visible}
     facts = {k: v for k, v in asdict(index).items() if k not in arrays} | {
         "time_base": str(index.time_base)

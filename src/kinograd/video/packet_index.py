@@ -139,7 +139,8 @@ def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
 class PacketCollector:
     """Collects the packets of one stream, in decoding order, into a ``PacketIndex``."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
         # arrays: a short file can list millions of packets
         self._pts, self._spans = array("q"), array("q")
         self._key, self._visible = bytearray(), bytearray()
@@ -153,7 +154,7 @@ class PacketCollector:
         self._pts.append(_NO_TIME if packet.pts is None else packet.pts)
         self._spans.append(packet.duration or 0)
         self._key.append(packet.is_keyframe)
-        self._visible.append(not packet.is_discard)
+        self._visible.append(not packet.is_discard and not _is_hidden(packet, self._codec))
         self._last_dts = packet.dts if packet.dts is not None else self._last_dts
 
     def index(
@@ -191,6 +192,19 @@ class PacketCollector:
         frames = int(visible.sum())
         index = PacketIndex(pts, key, visible, time_base, frames, rate, duration, end)
         return index if timed else replace(index, counted=True)
+
+
+def _is_hidden(packet: Packet, codec: str) -> bool:
+    """Whether a packet of VP8 or VP9 holds only a picture that others refer to."""
+    if codec not in ("vp8", "vp9"):
+        return False
+    data = memoryview(packet)
+    if codec == "vp8":
+        return not data[0] & 0x10  # show_frame
+    if data[-1] & 0xE0 == 0xC0:  # a superframe, whose last picture is shown
+        return False
+    shown = 0x05 if data[0] & 0x30 == 0x30 else 0x0A  # show_existing_frame or show_frame
+    return not data[0] & shown
 
 
 def evenly(frames: int, rate: float) -> tuple[np.ndarray, Fraction]:

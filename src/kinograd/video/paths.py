@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -34,7 +35,7 @@ def resolve(path: str, media_root: str | Path, config: VideoConfig) -> Path:
             link), MISSING, NOT_A_FILE, PERMISSION, EMPTY or TOO_MANY_BYTES (nothing
             has been read then).
     """
-    if _URL.match(path):
+    if is_url(path):
         full = _download(path, config)
     else:
         full = _inside(path, Path(media_root).resolve())
@@ -60,6 +61,11 @@ def resolve(path: str, media_root: str | Path, config: VideoConfig) -> Path:
         else:
             return full
     raise ClipError(fault, path, why)
+
+
+def is_url(path: str) -> bool:
+    """Return whether ``path`` names an address rather than a file."""
+    return _URL.match(path) is not None
 
 
 def _inside(path: str, root: Path) -> Path:
@@ -99,19 +105,23 @@ def _download(url: str, config: VideoConfig) -> Path:
     try:
         with atomic_path(file, durable=False) as partial, open(partial, "wb") as out:
             with urlopen(url, timeout=config.timeout_s) as reply:
-                _copy(reply, out, url, config.max_source_bytes)
+                _copy(reply, out, url, config)
     except (OSError, HTTPException, ValueError) as error:  # refused, lost, no such host
         raise ClipError(ClipFault.MISSING, url, f"cannot be downloaded: {error}") from None
     return file
 
 
-def _copy(reply: HTTPResponse, out: BinaryIO, url: str, max_bytes: int) -> None:
-    size = 0
-    while block := reply.read(1 << 20):
+def _copy(reply: HTTPResponse, out: BinaryIO, url: str, config: VideoConfig) -> None:
+    # read1 gives what has arrived: a server that sends a byte at a time is timed out as well
+    size, began = 0, time.monotonic()
+    while block := reply.read1(1 << 20):
         size += len(block)
-        if size > max_bytes:
-            why = f"more than video.max_source_bytes = {max_bytes}"
+        if size > config.max_source_bytes:
+            why = f"more than video.max_source_bytes = {config.max_source_bytes}"
             raise ClipError(ClipFault.TOO_MANY_BYTES, url, why)
+        if time.monotonic() - began > config.timeout_s:
+            why = f"not downloaded within video.timeout_s = {config.timeout_s:g} s"
+            raise ClipError(ClipFault.TIMEOUT, url, why)
         out.write(block)
     if reply.length:
         raise OSError(f"{reply.length} bytes are missing")

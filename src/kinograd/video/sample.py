@@ -34,9 +34,12 @@ def smart_nframes(spec: VideoSpec, frame_count: int, native_fps: float) -> int:
         wanted = min(max(frame_count / native_fps * spec.fps, low), high, frame_count)
         n = math.floor(wanted / factor) * factor
     if not factor <= n <= frame_count:
+        held = f"it has {frame_count} frame{'s'[: frame_count != 1]} ({native_fps:.3g} per second)"
+        if frame_count < factor:
+            raise ValueError(f"{held}, and the model reads {factor} at a time; drop the clip")
         raise ValueError(
-            f"{frame_count} frames at {native_fps:.3f} per second cannot give {n} frames "
-            f"(a multiple of {factor})"
+            f"{held}, too few for the {max(n, factor)} asked for; lower video.nframes or "
+            "video.min_frames, or drop the clip"
         )
     return n
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,10 +98,17 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """From the display matrix: x' = a x + c y, y' = b x + d y, as quarter turns."""
-        side_data = frame.side_data.get("DISPLAYMATRIX")
-        if side_data is None:
-            return cls()
-        a, b, _, c, d = np.frombuffer(bytes(side_data), "<i4")[:5].astype(int)
+        try:
+            side_data = frame.side_data.get("DISPLAYMATRIX")
+        except ValueError:
+            # FFmpeg attached side data of a kind that PyAV does not list (EXIF, 3D views), and
+            # none can be read. The rotation can: counter-clockwise, in degrees.
+            turn = math.radians(frame.rotation)
+            a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+        else:
+            if side_data is None:
+                return cls()
+            a, b, _, c, d = np.frombuffer(bytes(side_data), "<i4")[:5].astype(int)
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, bool(a < 0), bool(d < 0))
         return cls(True, bool(c < 0), bool(b < 0))

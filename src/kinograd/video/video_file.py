@@ -73,7 +73,7 @@ class VideoFile(OpenVideo):
 
     def _map(self) -> PacketIndex:
         """One pass over the packets; those of a small file are kept for decoding."""
-        found = PacketCollector()
+        found = PacketCollector(self._codec.name)
         kept: list[Packet] | None = []
         size, broken, end = 0, False, 0.0
         try:
@@ -161,7 +161,7 @@ class VideoFile(OpenVideo):
         entries = (f for f in self._plain_decode(forgiving=True) if _is_intra(f))
         entry = next((f.pts for f in entries if not f.is_corrupt), None)
         found = np.flatnonzero(index.pts == entry)
-        if len(found) != 1:
+        if entry is None or len(found) != 1:
             return index
         before: list[int] = []
         for frame in self._plain_decode(int(found[0]), forgiving=True):

@@ -12,6 +12,7 @@ import pytest
 
 from kinograd.config.video import VideoConfig
 from kinograd.types import Cut, Media, MediaType
+from kinograd.video.clip_store import ClipStore
 
 BITS = 8
 
@@ -126,3 +127,23 @@ def make_config() -> Callable[..., VideoConfig]:
 @pytest.fixture(scope="session")
 def video() -> Callable[[str], Media]:
     return lambda path: Media(MediaType.VIDEO, Cut.whole(path))
+
+
+@pytest.fixture
+def media(clips, video) -> list[Media]:
+    return [video(clips.make(f"store_{i}.mp4", 16 + i)) for i in range(6)]
+
+
+@pytest.fixture
+def store(clips, make_config):
+    """Opens stores on the session's clips and closes them after the test."""
+    opened: list[ClipStore] = []
+
+    def open_store(**changes) -> ClipStore:
+        config = make_config(**({"workers": 1} | changes))
+        opened.append(ClipStore(config, clips.root, 28))
+        return opened[-1]
+
+    yield open_store
+    for each in opened:
+        each.close()

@@ -264,4 +264,4 @@ def test_a_map_comes_back_as_it_was(clips, small, tmp_path):
 def test_a_stream_without_frames_has_no_map():
     from fractions import Fraction
 
-    assert PacketCollector().index(Fraction(1, 10), None, truncated=False) is None
+    assert PacketCollector("h264").index(Fraction(1, 10), None, truncated=False) is None

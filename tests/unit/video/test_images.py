@@ -10,6 +10,7 @@ from PIL import Image
 
 from kinograd.types import Cut, Media, MediaType
 from kinograd.video.decode import clip_from_frames, decode
+from kinograd.video.faults import ClipError, ClipFault
 
 
 def image(path: str) -> Media:
@@ -51,6 +52,53 @@ def test_orientation_and_transparency_are_applied(small, tmp_path, picture):
 def test_other_colour_modes_become_rgb(small, tmp_path, picture, mode):
     Image.fromarray(picture).convert(mode).save(tmp_path / "a.tif")
     assert decode(image("a.tif"), small.spec(), small, tmp_path).frames.shape == (1, 3, 56, 84)
+
+
+RAMP = np.tile(np.linspace(0, 65535, 112), (56, 1))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm", "fraction.tif"])
+def test_sixteen_bits_and_fractions_keep_their_brightness(small, tmp_path, name):
+    fraction = name.startswith("fraction")
+    values = (RAMP / 65535).astype(np.float32) if fraction else RAMP.astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / name)
+    frame = decode(image(name), small.spec(), small, tmp_path).frames[0]
+    assert np.abs(frame[0].astype(int) - np.round(RAMP / 257)).max() <= 1
+    assert np.array_equal(frame[0], frame[2])
+
+
+@pytest.mark.parametrize("values", [RAMP.astype(np.int32), RAMP.astype(np.float32), RAMP / -1e9])
+def test_numbers_of_unknown_range_are_refused(small, tmp_path, values):
+    Image.fromarray(values.astype(values.dtype if values.dtype != float else np.float32)).save(
+        tmp_path / "a.tif"
+    )
+    with pytest.raises(ClipError) as caught:
+        decode(image("a.tif"), small.spec(), small, tmp_path)
+    assert caught.value.reason is ClipFault.UNSUPPORTED
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("name", ["a.avif", "a.png", "a.webp", "a.gif", "a.tif", "a.jpg"])
+def test_a_damaged_image_is_a_fault_or_a_picture(small, tmp_path, picture, name):
+    Image.fromarray(picture).save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    rng, faults = np.random.default_rng(3), set()
+    for _ in range(60):
+        damaged = bytearray(data)
+        for place in rng.integers(0, min(len(data), 600), 6):
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / name).write_bytes(damaged[: rng.integers(20, 2 * len(data))])
+        try:
+            decode(image(name), small.spec(), small, tmp_path)
+        except ClipError as error:
+            faults.add(error.reason)
+    assert ClipFault.NOT_MEDIA in faults
+    assert faults <= {
+        ClipFault.NOT_MEDIA,
+        ClipFault.UNSUPPORTED,
+        ClipFault.ASPECT,
+        ClipFault.TOO_MANY_PIXELS,
+    }
 
 
 def test_ready_frames_as_images_or_arrays(small, picture):

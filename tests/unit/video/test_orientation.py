@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
+from io import BytesIO
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from kinograd.video.decode import decode
 
@@ -51,3 +55,36 @@ def test_films_are_shown_the_right_way_up(name, clips, make_config, video, corne
         for column in (0.25, 0.75):
             y, x = int(row * want.shape[1]), int(column * want.shape[2])
             assert np.abs(clip.frames[0, :, y, x].astype(int) - want[:, y, x]).max() < 12
+
+
+def jpegs_with_exif(path, pictures: list[np.ndarray]) -> None:
+    """A video of JPEG pictures with EXIF, as cameras write it."""
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 56, 112, "yuvj420p"
+        for number, picture in enumerate(pictures):
+            blob = BytesIO()
+            Image.fromarray(picture).save(blob, "JPEG", exif=exif, quality=95)
+            packet = av.Packet(blob.getvalue())
+            packet.pts = packet.dts = number
+            packet.time_base, packet.is_keyframe, packet.stream = Fraction(1, 10), True, stream
+            out.mux(packet)
+
+
+@pytest.mark.parametrize("name", ["upright", "clockwise", "half", "counter-clockwise"])
+@pytest.mark.parametrize("container", ["mov", "avi", "mkv"])
+def test_side_data_of_unknown_kinds_does_no_harm(tmp_path, small, video, corners, name, container):
+    """FFmpeg attaches kinds that PyAV has no name for, and asking for any raises then."""
+    if container != "mov" and name != "upright":
+        pytest.skip("only mov and mp4 have a matrix [format]")
+    file = tmp_path / f"exif.{container}"
+    jpegs_with_exif(file, [corners] * 8)
+    matrix, turn = MATRICES[name]
+    if container == "mov":
+        file.write_bytes(turned(file.read_bytes(), matrix))
+    clip = decode(video(file.name), small.spec(), small, tmp_path)
+    want = turn(corners).transpose(2, 0, 1)
+    assert clip.frames.shape[2:] == want.shape[1:]
+    assert np.abs(clip.frames[0].astype(int) - want).mean() < 12

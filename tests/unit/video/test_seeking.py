@@ -197,3 +197,26 @@ def test_millions_of_packets_are_refused(clips, small, monkeypatch):
     with pytest.raises(ClipError) as caught:
         VideoFile(clips.root / name, name, small)
     assert caught.value.reason is ClipFault.TOO_LONG
+
+
+def hidden(packets: list) -> list:
+    """VP9 as some muxers store it: each keyframe hidden, and then shown by number."""
+    out = []
+    for packet in packets:
+        parts = [bytes(packet)]
+        if packet.is_keyframe and packet.pts:
+            parts = [bytes([parts[0][0] & ~2]) + parts[0][1:], b"\x88"]
+        for number, part in enumerate(parts):
+            made = av.Packet(part)
+            made.pts = made.dts = len(out)
+            made.time_base, made.is_keyframe = Fraction(1, 10), packet.is_keyframe and not number
+            out.append(made)
+    return out
+
+
+def test_hidden_pictures_are_no_frames(clips, small):
+    """Matroska and mp4 pack them with the next picture; AVI does not."""
+    options = {"g": "10", "lag-in-frames": "0"}
+    name = clips.make("keys.webm", N, codec="libvpx-vp9", options=options)
+    remux(clips.root / name, clips.root / "hidden.avi", hidden)
+    check(clips.root / "hidden.avi", small, N)

@@ -16,32 +16,12 @@ import numpy as np
 import pytest
 
 from kinograd.curate.prefetch_cache import warm
-from kinograd.types import KinogradError, Media
+from kinograd.types import KinogradError
 from kinograd.video.clip_store import ClipStore
 from kinograd.video.decode import decode
 from kinograd.video.faults import ClipError, ClipFault
 
 N = 6
-
-
-@pytest.fixture
-def media(clips, video) -> list[Media]:
-    return [video(clips.make(f"store_{i}.mp4", 16 + i)) for i in range(N)]
-
-
-@pytest.fixture
-def store(clips, make_config):
-    """Opens stores on the session's clips and closes them after the test."""
-    opened: list[ClipStore] = []
-
-    def open_store(**changes) -> ClipStore:
-        config = make_config(**({"workers": 1} | changes))
-        opened.append(ClipStore(config, clips.root, 28))
-        return opened[-1]
-
-    yield open_store
-    for each in opened:
-        each.close()
 
 
 def until(condition: Callable[[], bool]) -> None:
