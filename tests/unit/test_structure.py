@@ -39,6 +39,7 @@ LEVELS = {
             ("eval",),
             ("train", "report"),
             ("curate", "synthetic"),
+            ("proxy",),
             ("inference",),
             ("commands",),
             ("cli",),
@@ -218,14 +219,13 @@ def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
 def test_rooms_are_small() -> None:
     rooms = [folder for folder in SRC.iterdir() if folder.is_dir()]
     sizes = {room.name: sum(map(_lines, room.rglob("*.py"))) for room in rooms}
     assert {name: size for name, size in sizes.items() if size > ROOM_LINES} == {}
 
 
-@pytest.mark.xfail(strict=False, reason="rooms are still being moved")
+@pytest.mark.xfail(strict=False, reason="the package is over its budget")
 def test_the_package_stays_within_its_budget() -> None:
     assert sum(map(_lines, SRC.rglob("*.py"))) <= PACKAGE_LINES
 

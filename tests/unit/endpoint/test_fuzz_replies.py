@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from kinograd.curate.proxy.teacher_tools import read_json
 from kinograd.endpoint.forms import EventList, Form, LabelPerItem, Mode, OneLabel
 from kinograd.endpoint.replies import ChatCompletion, Failure, read_completion
 from kinograd.judge.model_judge import expected_value
 from kinograd.keys import generator
+from kinograd.proxy.teacher_tools import read_json
 
 GRADES = {"0": 0.0, "1": 1.0, "2": 2.0}
 FORMS: tuple[Form, ...] = (

@@ -11,11 +11,11 @@ import typer
 from kinograd.commands.data.annotate import show_cost
 from kinograd.commands.data.results import raise_unrendered, show
 from kinograd.commands.settings import Out, describe, read_words
-from kinograd.curate.proxy.produce import produce
-from kinograd.curate.proxy.task import ProxyTask
-from kinograd.curate.proxy.tasks import TASKS
 from kinograd.curate.render_clips import write_clips
 from kinograd.curate.selection import refuse_overwrite
+from kinograd.proxy.produce import produce
+from kinograd.proxy.task import ProxyTask
+from kinograd.proxy.tasks import TASKS
 from kinograd.types import KinogradError
 
 app = typer.Typer(no_args_is_help=True, help="Build proxy tasks from annotated or raw videos.")

@@ -14,17 +14,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from kinograd.curate.proxy.source_video import Segments, SourceVideo, pair_up, video_medium
-from kinograd.curate.proxy.task import Length, TaughtTask
-from kinograd.curate.proxy.teacher_tools import (
+from kinograd.datasets.rows import Reason, Rejected
+from kinograd.endpoint.replies import Failure
+from kinograd.grading.choice import option_texts
+from kinograd.proxy.source_video import Segments, SourceVideo, pair_up, video_medium
+from kinograd.proxy.task import Length, TaughtTask
+from kinograd.proxy.teacher_tools import (
     Record,
     TeacherTools,
     read_json,
     rejected_by_teacher,
 )
-from kinograd.datasets.rows import Reason, Rejected
-from kinograd.endpoint.replies import Failure
-from kinograd.grading.choice import option_texts
 from kinograd.section import Fraction, Positive
 from kinograd.types import Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json

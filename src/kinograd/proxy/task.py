@@ -16,10 +16,10 @@ from kinograd.config.schema import JudgeConfig, LexicalJudge
 from kinograd.config.teacher import TeacherConfig
 from kinograd.config.video import VideoConfig
 from kinograd.curate.events import Event
-from kinograd.curate.proxy.source_video import SourceVideo
-from kinograd.curate.proxy.teacher_tools import Record, TeacherTools
 from kinograd.datasets.rows import Rejected
 from kinograd.endpoint.replies import Failure
+from kinograd.proxy.source_video import SourceVideo
+from kinograd.proxy.teacher_tools import Record, TeacherTools
 from kinograd.section import Fraction, Positive, Section
 from kinograd.types import Example
 

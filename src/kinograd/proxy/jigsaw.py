@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kinograd.curate.proxy.source_video import SourceVideo, lettered
-from kinograd.curate.proxy.task import Length, ProxyTask, Seconds
 from kinograd.datasets.rows import Rejected
+from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.task import Length, ProxyTask, Seconds
 from kinograd.types import Example, Kind
 
 QUESTION = (

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from kinograd.commands.settings import read_settings
 from kinograd.curate.events import Event
-from kinograd.curate.proxy.dark_event import DarkEvent
-from kinograd.curate.proxy.jigsaw import Jigsaw
-from kinograd.curate.proxy.mix_vid import MixVid
-from kinograd.curate.proxy.needles import Needles
-from kinograd.curate.proxy.removed import Removed
-from kinograd.curate.proxy.reversed import Reversed
-from kinograd.curate.proxy.source_video import SourceVideo
-from kinograd.curate.proxy.task import ProxyTask
-from kinograd.curate.proxy.tasks import TASKS
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.grading.choice import read_choice
 from kinograd.kinds import check_gold
+from kinograd.proxy.dark_event import DarkEvent
+from kinograd.proxy.jigsaw import Jigsaw
+from kinograd.proxy.mix_vid import MixVid
+from kinograd.proxy.needles import Needles
+from kinograd.proxy.removed import Removed
+from kinograd.proxy.reversed import Reversed
+from kinograd.proxy.source_video import SourceVideo
+from kinograd.proxy.task import ProxyTask
+from kinograd.proxy.tasks import TASKS
 from kinograd.types import Black, Clip, Example, Kind, Media, Span, UsageError
 from kinograd.video.cut import Piece, Timeline, media_from_json
 

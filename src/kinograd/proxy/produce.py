@@ -12,14 +12,6 @@ from pathlib import Path
 from kinograd.config.video import VideoConfig
 from kinograd.curate.events import Event, shots
 from kinograd.curate.journal import Journal, digest_of
-from kinograd.curate.proxy.source_video import (
-    SourceVideo,
-    assign_splits,
-    make_prober,
-    raw_clips,
-)
-from kinograd.curate.proxy.task import ProxyTask, TaughtTask
-from kinograd.curate.proxy.teacher_tools import Record, TeacherTools
 from kinograd.curate.selection import Selection, locate, write_with_quarantine
 from kinograd.curate.teacher import ask_rows, row_key
 from kinograd.datasets.jsonl import example_from_json, example_to_json, write_examples
@@ -30,6 +22,14 @@ from kinograd.endpoint.teacher import ASKED, Teacher
 from kinograd.judge import build_judges
 from kinograd.kinds import check_gold
 from kinograd.progress import progress
+from kinograd.proxy.source_video import (
+    SourceVideo,
+    assign_splits,
+    make_prober,
+    raw_clips,
+)
+from kinograd.proxy.task import ProxyTask, TaughtTask
+from kinograd.proxy.teacher_tools import Record, TeacherTools
 from kinograd.types import DataError, Example, UsageError
 from kinograd.video.clip_store import ClipStore
 from kinograd.video.faults import ClipError

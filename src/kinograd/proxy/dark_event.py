@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import ClassVar
 
 from kinograd.curate.events import split_long
-from kinograd.curate.proxy.source_video import SourceVideo, video_medium
-from kinograd.curate.proxy.task import Length, Seconds, ShotFinder, TaughtTask
-from kinograd.curate.proxy.teacher_tools import Record, TeacherTools, rejected_by_teacher
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.replies import Failure
+from kinograd.proxy.source_video import SourceVideo, video_medium
+from kinograd.proxy.task import Length, Seconds, ShotFinder, TaughtTask
+from kinograd.proxy.teacher_tools import Record, TeacherTools, rejected_by_teacher
 from kinograd.section import Fraction
 from kinograd.types import Black, Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json

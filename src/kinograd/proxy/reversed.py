@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from kinograd.curate.proxy.source_video import SourceVideo, lettered
-from kinograd.curate.proxy.task import Length, ProxyTask
 from kinograd.datasets.rows import Rejected
+from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.task import Length, ProxyTask
 from kinograd.types import Example, Kind, Span
 
 QUESTION = "Is this clip shown forwards, as it was filmed, or backwards?"

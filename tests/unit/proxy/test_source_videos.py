@@ -12,19 +12,19 @@ import pytest
 
 from kinograd.config.video import VideoConfig
 from kinograd.curate.events import Event, annotated_events, shots, split_long
-from kinograd.curate.proxy.jigsaw import Jigsaw
-from kinograd.curate.proxy.mix_vid import MixVid
-from kinograd.curate.proxy.needles import Needles
-from kinograd.curate.proxy.produce import build_rows
-from kinograd.curate.proxy.source_video import (
+from kinograd.curate.selection import locate
+from kinograd.datasets.rows import Reason, Rejected, RowResult
+from kinograd.proxy.jigsaw import Jigsaw
+from kinograd.proxy.mix_vid import MixVid
+from kinograd.proxy.needles import Needles
+from kinograd.proxy.produce import build_rows
+from kinograd.proxy.source_video import (
     SourceVideo,
     assign_splits,
     make_prober,
     raw_clips,
 )
-from kinograd.curate.proxy.task import ProxyTask
-from kinograd.curate.selection import locate
-from kinograd.datasets.rows import Reason, Rejected, RowResult
+from kinograd.proxy.task import ProxyTask
 from kinograd.synthetic.mp4_writer import write_mp4
 from kinograd.types import (
     Black,

@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from kinograd.curate.proxy.source_video import SourceVideo, lettered
-from kinograd.curate.proxy.task import Length, ProxyTask
 from kinograd.datasets.rows import Rejected
+from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.task import Length, ProxyTask
 from kinograd.types import Example, Kind
 
 QUESTION = (

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from kinograd.config.video import VideoConfig
-from kinograd.curate.proxy.source_video import (
+from kinograd.datasets.jsonl import write_examples
+from kinograd.proxy.source_video import (
     SourceVideo,
     assign_splits,
     make_prober,
     raw_clips,
 )
-from kinograd.datasets.jsonl import write_examples
 from kinograd.synthetic.mp4_writer import FPS, write_mp4
 from kinograd.types import Clip, Cut, Example, Kind, Media, MediaType
 from kinograd.video.clip_store import ClipStore

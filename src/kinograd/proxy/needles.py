@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from kinograd.curate.proxy.source_video import Segments, SourceVideo, pair_up
-from kinograd.curate.proxy.task import Length, ProxyTask, Seconds
 from kinograd.datasets.rows import Rejected
+from kinograd.proxy.source_video import Segments, SourceVideo, pair_up
+from kinograd.proxy.task import Length, ProxyTask, Seconds
 from kinograd.section import Positive
 from kinograd.types import Black, Example, Kind
 
