@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kinograd import cli
+from kinograd import cli, files
 from kinograd.datasets.jsonl import read_examples, write_examples
 from kinograd.train.rl import train_rl
 from kinograd.types import Kind
@@ -36,25 +36,25 @@ def test_hidden_events_and_mixed_clips_train(
         for row in read_examples(world / "train.jsonl")
     ]
     write_examples(tmp_path / "annotated.jsonl", rows)
-    files = []
+    paths = []
     for task, more in (("dark-event", []), ("mix-vid", ["shortest=0.5", "longest=1"])):
-        files.append(tmp_path / f"{task}.jsonl")
-        words = [tmp_path / "annotated.jsonl", "-o", files[-1], f"media_root={world}"]
+        paths.append(tmp_path / f"{task}.jsonl")
+        words = [tmp_path / "annotated.jsonl", "-o", paths[-1], f"media_root={world}"]
         words += ["test_fraction=0.2", *more]
         assert cli.main(["data", "proxy", task, *map(str, words)]) == 0
         built, held_out = (
-            read_examples(f) for f in (files[-1], files[-1].with_name(f"{task}.test.jsonl"))
+            read_examples(f) for f in (paths[-1], paths[-1].with_name(f"{task}.test.jsonl"))
         )
         trained_on, kept = (
             {p for r in rs for p in r.media[0].cut.paths} for rs in (built, held_out)
         )
         assert len(built) > len(held_out) > 0
         assert not trained_on & kept
-    kinds = {e.kind for f in files for e in read_examples(f)}
+    kinds = {e.kind for f in paths for e in read_examples(f)}
     assert kinds == {Kind.DARK_EVENT, Kind.MIX_VID}
     (own,) = varied["reward"]["custom"]  # an untrained model hits no word: something must vary
     reward = JUDGED["reward"] | {"custom": [own | {"replaces": None}]}
-    data = {"data": {"train": [str(f) for f in files]}}
+    data = {"data": {"train": [str(f) for f in paths]}}
     config = recipe("rl", JUDGED | {"reward": reward}, data)
     train_rl(config)
     steps = files.read_records(Path(config.run.dir) / "metrics.jsonl")
