@@ -1,1 +1,1 @@
-"""What people do to data before training: check, count, deduplicate, filter, annotate, mix."""
+"""Work on data before training: check, count, deduplicate, filter, annotate, mix."""

@@ -1,12 +1,12 @@
-"""Questions that give their answer away: what is looked for, and nothing else.
+"""Questions that give their answer away.
 
-Two things, both after normalisation (case, punctuation and white space do not count):
+Two things are searched for, after normalisation (case, punctuation, white space):
 
 1. *stated*: the question says "answer is X", "answer: X" or "answer = X" and X is the gold
    answer; for multiple choice X is the gold letter.
-2. *quoted*: the gold answer, of at least three words, stands word for word in the question.
+2. *quoted*: the gold answer, of at least three words, occurs word for word in the question.
    For multiple choice the text of the gold option is looked for, and no other option's text
-   may stand there too.
+   may occur there too.
 
 A question that holds the word "or" offers alternatives, and is passed over. Numbers and
 answers of one or two words are only looked for as *stated*: "What colour is the red car?"
@@ -28,7 +28,7 @@ _LONG = 3  # words
 
 
 def normalised(text: str) -> str:
-    """The words of a text, case-folded, one space apart; placeholders of media left out.
+    """Return the words of a text, case-folded, one space between; without media placeholders.
 
     >>> normalised("<video>  What's HE doing?")
     'what s he doing'
@@ -37,7 +37,7 @@ def normalised(text: str) -> str:
 
 
 def find_leak(example: Example) -> str | None:
-    """How the question gives the answer away; None if it does not."""
+    """Return the way in which the question gives the answer away, or None."""
     answer = normalised(strip_answer_tags(example.answer))
     question = f" {normalised(example.question)} "
     if " or " in question:

@@ -1,14 +1,14 @@
-"""Contamination: what an evaluation file shares with a training file.
+"""Contamination: clips, files and questions that evaluation and training files share.
 
 A row of the evaluation is reported for each of
 
 - *file*: one of its source files is used in training: the same path, or (with clips looked
   at) the same bytes under another name (size, first and last 64 KiB);
-- *clip*: one of its clips is alike one of training's (``dedup.alike``); only with clips
-  looked at;
+- *clip*: one of its clips is a near-duplicate of one of training's
+  (``find_similar``); only with clips looked at;
 - *question*: training asks the same question with the same options after normalisation, and
   neither file asks it about more than one clip. A template ("What happens in the video?")
-  that is asked about many clips is no trace of any one row.
+  that is asked about many clips says nothing of any one row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from kinograd.config.video import VideoConfig
 from kinograd.curate.journal import Journal, resumable
-from kinograd.curate.near_duplicates import Thumbnailer, alike, media_key, question_key
+from kinograd.curate.near_duplicates import Thumbnailer, find_similar, media_key, question_key
 from kinograd.datasets.rows import Rejected
 from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import digest_ends
@@ -50,7 +50,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What is shared, and the rows (place, fault) whose clips could not be looked at."""
+    """Shared items, and the rows (place, fault) whose clips could not be compared."""
 
     shared: tuple[Shared, ...]
     unread: tuple[tuple[str, str], ...]
@@ -161,6 +161,6 @@ def _paths(example: Example) -> list[str]:
 
 
 def _look(pictures: Iterable[str], known: bytearray, places: list[str]) -> str | None:
-    """The place of the first known picture that one of ``pictures`` is alike."""
-    found = (alike(bytes.fromhex(picture), known) for picture in pictures)
+    """Return the place of the first known picture similar to one of ``pictures``."""
+    found = (find_similar(bytes.fromhex(picture), known) for picture in pictures)
     return next((places[number] for number in found if number is not None), None)

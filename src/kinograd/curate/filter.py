@@ -1,4 +1,4 @@
-"""Difficulty by sampling: how often a policy gets a row right, and which rows teach.
+"""Difficulty by sampling: the pass rate of every row, and the rows worth training on.
 
 A row that is always right (or always wrong) gives a group without advantage. VidBridge-R1
 drops what its base model answers right five times of five and captions whose five AutoDQ
@@ -33,7 +33,7 @@ _OUTAGES = {Unscored.JUDGE_UNAVAILABLE, Unscored.JUDGE_TIMEOUT}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which rows are dropped; the defaults are VidBridge-R1's.
+    """Conditions on which rows are dropped; the defaults are VidBridge-R1's.
 
     Attributes:
         caption_spread: captions below this spread of their scores are dropped (in place of
@@ -73,11 +73,11 @@ def filter_rows(
             some = left[start : start + batch]
             for (where, row), found in zip(some, sample([r for _, r in some]), strict=True):
                 if not isinstance(found, Group):
-                    told = f"{found.reason}: {found.detail}"
-                    unread[row.id] = Rejected(where, Reason.CLIP, told, row.id)
+                    detail = f"{found.reason}: {found.detail}"
+                    unread[row.id] = Rejected(where, Reason.CLIP, detail, row.id)
                 elif lost := [s for s in found.scores if s.unscored in _OUTAGES]:
-                    told = f"no verdict: {lost[0].detail}"
-                    unread[row.id] = Rejected(where, Reason.TEACHER, told, row.id)
+                    detail = f"no verdict: {lost[0].detail}"
+                    unread[row.id] = Rejected(where, Reason.TEACHER, detail, row.id)
                 else:
                     journal.append(row.id, record_of(found))
                 bar.advance()
@@ -95,11 +95,11 @@ def filter_rows(
 
 
 def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -> RowResult:
-    """The row with its figures, or why it is dropped.
+    """Return the row with its figures, or the reason to drop it.
 
     Args:
         record: ``values`` and ``right`` of the scored samples, ``unscored`` others. With one of
-            these a row is not always right: nobody knows.
+            these, it is unknown whether a row is always right.
     """
     values, right = record["values"], record["right"]
 
@@ -111,7 +111,7 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
     spread = float(np.std(values) if rule.measure == "std" else np.var(values))
     if KINDS[row.kind].filtered_by_spread:
         if spread < rule.caption_spread:
-            return dropped(f"captions alike: {rule.measure} {spread:.3g} < {rule.caption_spread}")
+            return dropped(f"similar captions: {rule.measure} {spread:.3g} < {rule.caption_spread}")
     elif rule.drop_right and right == len(values) and not record["unscored"]:
         return dropped(f"always right: {right} of {len(values)}")
     elif rule.drop_wrong and right == 0:
@@ -125,7 +125,7 @@ def judge_row(row: Example, record: Mapping[str, Any], rule: Rule, where: str) -
 
 
 def record_of(group: Group) -> dict[str, Any]:
-    """What the journal keeps of a row's samples."""
+    """Return the journal's record of a row's samples."""
     kind = KINDS[group.example.kind]
     scored = [s for s in group.scores if s.unscored is None]
     return {

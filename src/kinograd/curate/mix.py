@@ -37,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a source gave: rows of the mix, of how many that it holds."""
+    """Rows of the mix that a source gave, of how many that it holds."""
 
     path: Path
     rows: int
@@ -45,10 +45,10 @@ class Part:
 
 
 def parse_source(text: str) -> Source:
-    """A source as ``FILE[=WEIGHT][@CAP]``.
+    """Return the source written as ``FILE[=WEIGHT][@CAP]``.
 
     Raises:
-        UsageError: it is written otherwise.
+        UsageError: the text has another form.
 
     >>> parse_source("b.jsonl=0.3@2000")
     Source(path=PosixPath('b.jsonl'), weight=0.3, cap=2000)
@@ -124,7 +124,7 @@ def allocate(
     temperature: float,
     repeat: bool,
 ) -> list[int]:
-    """Rows that each source gives: exact shares, remainders to the largest fractions.
+    """Return the rows that each source gives: exact shares, remainders to the largest fractions.
 
     A source that reaches its cap leaves the rest to the others, by their weights.
 
@@ -170,7 +170,7 @@ def allocate(
 
 
 def _shares(weights: np.ndarray, rows: int) -> list[int]:
-    """``rows`` in proportion to ``weights``, whole numbers, by largest remainder."""
+    """Divide ``rows`` in proportion to ``weights``, whole numbers, by largest remainder."""
     exact = weights / weights.sum() * rows
     counts = np.floor(exact + 1e-9).astype(int)
     order = np.argsort(-(exact - counts), kind="stable")
@@ -179,7 +179,7 @@ def _shares(weights: np.ndarray, rows: int) -> list[int]:
 
 
 def _turns(n: int, seed: int, source: int) -> Iterator[tuple[int, int]]:
-    """(epoch, row) of a source without end, one permutation after another."""
+    """Yield (epoch, row) of a source without end, one permutation after another."""
     epoch = 0
     while True:
         for index in generator(seed, "mix", source, epoch).permutation(n):
@@ -188,7 +188,7 @@ def _turns(n: int, seed: int, source: int) -> Iterator[tuple[int, int]]:
 
 
 def _places(path: Path) -> array[int]:
-    """Byte offset of every row.
+    """Return the byte offset of every row.
 
     Raises:
         DataError: the file is missing or holds no rows.
@@ -206,7 +206,7 @@ def _places(path: Path) -> array[int]:
 
 
 def _check_ids(sources: Sequence[Source], prefix: bool) -> None:
-    """Also proves every row, before anything is written."""
+    """Check every row and the uniqueness of ids, before anything is written."""
     seen: dict[str, Path] = {}
     for source in sources:
         for example in iter_examples(source.path):

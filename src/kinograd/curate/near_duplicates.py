@@ -1,11 +1,11 @@
-"""Which rows say the same twice: questions compared as text, clips as pictures.
+"""Near-duplicate rows: questions compared as text, clips as thumbnails.
 
 Two rows are duplicates if their questions and options agree after normalisation and
 
 - their media are the same cuts of the same files, or
 - with clips compared: their answers agree too, they have as many media, and each medium is
-  *alike* its counterpart (``alike``). Unlike labels of look-alike clips are kept: either may
-  be the point of the question.
+  similar to its counterpart (``find_similar``). Rows with other answers are kept: the
+  difference may be the point of the question.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _CELL = 8  # pixels
 
 
 def question_key(example: Example) -> str:
-    """Question and options as compared: normalised, options in any order."""
+    """Return question and options as compared: normalised, options in any order."""
     options = sorted(normalised(option) for option in example.options)
     return "\x1f".join([normalised(example.question), *options])
 
 
 def media_key(example: Example) -> str:
-    """The media of an example as text: the same cuts of the same files give the same."""
+    """Return the media of an example as text: the same cuts of the same files give the same."""
     return json.dumps([media_to_json(m) for m in example.media])
 
 
@@ -52,7 +52,7 @@ def media_key(example: Example) -> str:
 
 
 def thumbnails(frames: np.ndarray) -> bytes:
-    """``BYTES`` bytes: the mean colour of each cell of an 8 x 8 grid in four frames.
+    """Return ``BYTES`` bytes: the mean colour of each cell of an 8 x 8 grid in four frames.
 
     Args:
         frames: uint8 (T, 3, H, W); four spread over the clip are taken.
@@ -65,10 +65,10 @@ def thumbnails(frames: np.ndarray) -> bytes:
     return means.round().astype(np.uint8).tobytes()
 
 
-def alike(mine: bytes, others: bytes | bytearray) -> int | None:
-    """Number of the first of ``others`` whose media all show what mine show; None: of none.
+def find_similar(mine: bytes, others: bytes | bytearray) -> int | None:
+    """Return the index of the first entry of ``others`` similar to ``mine``, or None.
 
-    They do if no cell differs by more than ``MOST_DIFFERENT`` levels.
+    They are similar if no cell differs by more than ``MOST_DIFFERENT`` levels.
 
     Args:
         mine: the thumbnails of one example's media, one after another.
@@ -85,7 +85,7 @@ def alike(mine: bytes, others: bytes | bytearray) -> int | None:
 
 
 class Thumbnailer:
-    """The thumbnails of an example's media; a worker's function for ``map_rows``."""
+    """Thumbnails of an example's media; a worker's function for ``map_rows``."""
 
     def __init__(self, config: VideoConfig, media_root: str) -> None:
         from kinograd.video.clip_store import ClipStore
@@ -100,7 +100,7 @@ class Thumbnailer:
     def __call__(self, example: Example) -> dict[str, Any]:
         """``{"pictures": [hex, ...]}``, or ``{"clip": why not}``.
 
-        A clip of fewer than four frames is whole, but has no picture to compare.
+        A clip of fewer than four frames is good, but has no thumbnails to compare.
         """
         from kinograd.video.faults import ClipError, ClipFault
 
@@ -118,15 +118,15 @@ class Thumbnailer:
 # ------------------------------------------------------------------------- rows
 
 
-class Unique:
-    """Finds the rows that say what an earlier one said; remembers keys and thumbnails only."""
+class DuplicateFinder:
+    """Finds rows that repeat an earlier one; remembers keys and thumbnails only."""
 
     def __init__(self) -> None:
         self._seen = SeenKeys()
-        self._alike: dict[int, tuple[list[str], bytearray]] = {}
+        self._similar: dict[int, tuple[list[str], bytearray]] = {}
 
-    def twin(self, where: str, example: Example, pictures: Sequence[str]) -> str | None:
-        """How this row repeats an earlier one; None if it does not.
+    def find(self, where: str, example: Example, pictures: Sequence[str]) -> str | None:
+        """Return the way in which this row repeats an earlier one, or None.
 
         Args:
             pictures: of its media; none: only the same cuts are found.
@@ -140,9 +140,9 @@ class Unique:
             f"{question}\x1e{normalised(strip_answer_tags(example.answer))}\x1e{len(pictures)}"
         )
         mine = bytes.fromhex("".join(pictures))
-        places, others = self._alike.setdefault(key, ([], bytearray()))
-        if (place := alike(mine, others)) is not None:
-            return f"the same question about a clip alike that of {places[place]}"
+        places, others = self._similar.setdefault(key, ([], bytearray()))
+        if (place := find_similar(mine, others)) is not None:
+            return f"the same question about a clip similar to that of {places[place]}"
         places.append(where)
         others += mine
         return None
@@ -159,14 +159,14 @@ def dedup(
     backend: str = "local",
     advance: Callable[[], object] = lambda: None,
 ) -> Selection:
-    """Write the rows that repeat no earlier one to ``out``, the others to its quarantine.
+    """Write the rows that repeat no earlier row to ``out``, the others to its quarantine.
 
     Args:
         media_root: None: clips are not looked at, only the same cuts are found.
     """
     make = _nothing if media_root is None else partial(Thumbnailer, config, media_root)
     found = resumable(make, rows, journal, workers=workers, backend=backend)
-    unique = Unique()
+    finder = DuplicateFinder()
 
     def kept() -> Iterator[Example | Rejected]:
         for where, row, record in found:
@@ -175,7 +175,7 @@ def dedup(
                 yield row
             elif why := record.get("clip"):
                 yield Rejected(where, Reason.CLIP, why, row.id)
-            elif why := unique.twin(where, row, record["pictures"]):
+            elif why := finder.find(where, row, record["pictures"]):
                 yield Rejected(where, Reason.DUPLICATE, why, row.id)
             else:
                 yield row

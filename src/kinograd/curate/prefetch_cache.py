@@ -18,7 +18,7 @@ from kinograd.workers.row_map import map_rows
 
 @dataclass(frozen=True)
 class WarmReport:
-    """What warming did.
+    """Result of filling a cache.
 
     Attributes:
         clips: distinct media that are now cached.

@@ -1,4 +1,4 @@
-"""The clips of examples as mp4 files, to look at or for tools that read only files."""
+"""Clips of examples as mp4 files, to look at or for tools that read only files."""
 
 from __future__ import annotations
 

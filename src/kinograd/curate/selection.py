@@ -1,4 +1,4 @@
-"""The files of a verb that selects rows: the kept rows, and the rejected with reasons."""
+"""Files of a verb that selects rows: the kept rows, and the rejected with reasons."""
 
 from __future__ import annotations
 

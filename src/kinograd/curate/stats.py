@@ -1,4 +1,4 @@
-"""What a data file holds: counts, answers worth guessing, lengths, clips under a VideoSpec.
+"""Statistics of data files: counts, answers worth guessing, lengths, clips under a VideoSpec.
 
 Everything is counted while rows stream by; memory does not grow with them. Tables hold at
 most ``MOST`` distinct entries and count what comes after as others; spreads keep numbers to
@@ -115,7 +115,7 @@ class Summary:
             self._failed[measures["failed"]] += 1
 
     def to_json(self) -> dict[str, Any]:
-        """The whole, as JSON: ``counts``, ``answers``, ``numbers``, ``failed``, ``unread``."""
+        """Return ``rows, unread, counts, answers, numbers, failed`` as JSON."""
         numbers = {"words of the question": self._words} | self._clips
         groups = [_guess(*group, tally) for group, tally in self._answers.items()]
         return {
@@ -129,13 +129,13 @@ class Summary:
 
 
 def guessable(example: Example) -> str:
-    """An answer as counted: the letter of a multiple choice, else the text normalised."""
+    """Return an answer as counted: the letter of a multiple choice, else the text normalised."""
     answer = strip_answer_tags(example.answer)
     return KINDS[example.kind].canonical(answer, example.options) or answer
 
 
 def _guess(by: str, name: str, tally: Tally) -> dict[str, Any]:
-    """How far always guessing the commonest answer gets in one group of rows."""
+    """Return the accuracy of always guessing the commonest answer of one group of rows."""
     rows = tally.counts.total() + tally.others
     top = tally.counts.most_common(_TOP)
     return {

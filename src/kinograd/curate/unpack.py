@@ -28,7 +28,7 @@ JOURNAL = ".unpacked.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The result of one archive.
+    """Result of one archive.
 
     Attributes:
         written, there: files extracted, and files that were there already.
@@ -97,7 +97,7 @@ def missing(folder: Path, rows: Iterable[RowResult]) -> Iterator[str]:
 
 @dataclass
 class _Plan:
-    """The members of an archive by what becomes of them."""
+    """Members of an archive, sorted by the action taken."""
 
     todo: dict[Path, zipfile.ZipInfo] = field(default_factory=dict)
     there: int = 0

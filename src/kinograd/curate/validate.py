@@ -1,9 +1,9 @@
-"""Proof of every row: it reads, its gold answer passes its grader, its clips are there.
+"""Check of every row: schema, gold answer against its own grader, clips.
 
 Checked in this order, and a row is rejected for the first thing found:
 
 - *schema*: the row follows the data contract (the reader says so); its id is new.
-- *options*: multiple choice: no two options alike, the gold answer names one of them.
+- *options*: multiple choice: no two equal options, the gold answer names one of them.
 - *answer*: the gold answer gets full marks from its own grader.
 - *leak*: the question gives its answer away (``kinograd.curate.answer_leak`` says precisely).
 - *duplicate*: the same question, with the same options, about the same cuts, as before.
@@ -44,7 +44,7 @@ MANY = "(others)"
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is checked beside the text.
+    """Checks beside those of the text.
 
     Attributes:
         media_root: None: clips are not looked at.
@@ -59,7 +59,7 @@ class Checks:
 
 
 class Checker:
-    """What is wrong with one example, taken alone; a worker's function for ``map_rows``."""
+    """Finds the fault of one example on its own; a worker's function for ``map_rows``."""
 
     def __init__(self, checks: Checks) -> None:
         self._checks = checks
@@ -73,7 +73,7 @@ class Checker:
         self._probe = lru_cache(_PROBED)(self._open)
 
     def __call__(self, example: Example) -> dict[str, str]:
-        """Empty, or ``{"reason": ..., "detail": ...}``."""
+        """Return {}, or ``{"reason": ..., "detail": ...}``."""
         reason, detail = check_text(example) or check_paths(example) or (None, "")
         if reason is None and self._checks.media_root is not None:
             reason, detail = self._clips(example)
@@ -113,7 +113,7 @@ class Checker:
             validate_cut(medium.cut, sources, self._checks.video.max_duration_s)
 
     def _open(self, path: str, type: MediaType) -> Any:
-        """What a file says of itself (None of an image), or its ClipError."""
+        """Return the index of a video file, None for an image, or the ClipError."""
         from kinograd.types import Cut
         from kinograd.video.decode import decode, probe
         from kinograd.video.faults import ClipError
@@ -129,7 +129,7 @@ class Checker:
 
 
 def check_text(example: Example) -> tuple[Reason, str] | None:
-    """What is wrong with options, gold answer and question; None if nothing is."""
+    """Return the fault of options, gold answer or question, or None."""
     gold = strip_answer_tags(example.answer)
     if fault := KINDS[example.kind].check_options(gold, example.options):
         return Reason.OPTIONS, fault
@@ -140,7 +140,7 @@ def check_text(example: Example) -> tuple[Reason, str] | None:
 
 
 def check_paths(example: Example) -> tuple[Reason, str] | None:
-    """The first path that is not relative, plain and inside its root; None if all are."""
+    """Return the fault of the first path that is not relative and inside its root, or None."""
     for path in (path for medium in example.media for path in medium.cut.paths):
         if _ODD_PATH.search(path):
             why = "is not a path below media_root written with '/'; rewrite it"
@@ -161,9 +161,9 @@ def validate(
     backend: str = "local",
     advance: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Check every row; writes valid.jsonl, quarantine.jsonl and report.json into ``out``.
+    """Check every row; write valid.jsonl, quarantine.jsonl and report.json into ``out``.
 
-    Each file appears whole or not at all, report.json last. The journal is deleted then.
+    Each file appears complete or not at all, report.json last. Then the journal is deleted.
 
     Args:
         rows: with their places; the reader's rejections are passed on.
@@ -201,7 +201,7 @@ def validate(
 def _judged(
     where: str, row: Example | Rejected, record: dict[str, Any], ids: SeenKeys, questions: SeenKeys
 ) -> Rejected | None:
-    """The row's rejection; what depends on earlier rows is found here, in order."""
+    """Return the row's rejection or None; repetitions of earlier rows are found here, in order."""
     if isinstance(row, Rejected):
         return row
     if first := ids.setdefault(row.id, where):

@@ -1,1 +1,1 @@
-"""What training reads: examples, their file formats, loading and sampling."""
+"""Data that training reads: examples, their file formats, loading and sampling."""

@@ -151,6 +151,9 @@ def example_from_json(row: Any) -> Example:
     options = row.get("options", [])
     if not isinstance(options, list) or not all(isinstance(o, str) for o in options):
         raise DataError("'options' must be a list of strings")
+    if (wrong := next(filter(_PLACEHOLDER.search, options), None)) is not None:
+        # the prompt would take it for the place of a clip
+        raise DataError(f"the option {wrong!r:.60} holds a placeholder of a medium; reword it")
     if not isinstance(row["media"], list):
         raise DataError("'media' must be a list (empty for a question about text alone)")
     if row["kind"] not in list(Kind):

@@ -1,4 +1,4 @@
-"""The rows of JSON, JSON lines and parquet files of any size, one at a time, with their places.
+"""Rows of JSON lists, JSON lines and parquet files of any size, one at a time, with their places.
 
 A bad value costs its own row. Foreign files may start with a byte-order mark, end lines with
 CRLF and hold empty lines; canonical files may not (``jsonl``).
@@ -73,7 +73,7 @@ def list_rows(path: Path) -> Iterator[RawRow | Rejected]:
             try:
                 value, end, fault = decoder.decode(buffer, start)
                 end = skip_space(buffer, end)
-                follows = buffer[end]  # a number may go on in the next chunk
+                follows = buffer[end]  # a number may continue in the next chunk
             except (json.JSONDecodeError, RecursionError, IndexError) as error:
                 if index == 0 and buffer[start : start + 1] == "]":
                     end = start

@@ -1,4 +1,4 @@
-"""Rows on their way in: what was read, or why it was rejected, each with its place."""
+"""Rows while reading: an Example or a rejection, each with its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kinograd.video.faults import ClipFault
 
 
 class Reason(StrEnum):
-    """Why a row is rejected; reports count by it."""
+    """Reason to reject a row; reports count by it."""
 
     JSON = "json"  # not JSON, not UTF-8, too long, cut off
     SCHEMA = "schema"  # a key is missing, unknown or of the wrong type

@@ -1,4 +1,4 @@
-"""Which examples a step sees: a keyed shuffle per epoch, addressed by step alone."""
+"""Examples of a step: a keyed shuffle per epoch, addressed by step alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from kinograd.keys import generator
 
 
 def batch_indices(step: int, size: int, n: int, *seed: object) -> list[int]:
-    """``size`` indices into ``n`` examples for ``step`` (from 0).
+    """Return ``size`` indices into ``n`` examples for ``step`` (from 0).
 
-    Every epoch is one permutation of all examples; a batch may straddle two. Nothing but
-    the arguments matters, so a resumed run goes on with the same order.
+    Every epoch is one permutation of all examples; a batch may straddle two. Only the
+    arguments matter, so a resumed run continues in the same order.
 
     >>> sorted(batch_indices(0, 3, 6, "seed") + batch_indices(1, 3, 6, "seed"))
     [0, 1, 2, 3, 4, 5]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinograd.curate.near_duplicates import alike, thumbnails
+from kinograd.curate.near_duplicates import find_similar, thumbnails
 from kinograd.datasets.jsonl import read_examples
 from kinograd.keys import generator
 from kinograd.synthetic.mp4_writer import write_mp4
@@ -24,10 +24,10 @@ def test_thumbnails_outlast_noise_and_scaling_but_not_another_clip(shelf: Any) -
     noisy = np.clip(film.astype(int) + generator("n").integers(-6, 7, film.shape), 0, 255)
     larger = film.repeat(2, axis=1).repeat(2, axis=2)
     for same in (noisy.astype(np.uint8), larger):
-        assert alike(picture(film), picture(same)) == 0
+        assert find_similar(picture(film), picture(same)) == 0
     others = b"".join(picture(shelf.film(seed)) for seed in range(1, 60))
-    assert alike(picture(film), others) is None
-    assert alike(picture(film), others + picture(larger)) == 59
+    assert find_similar(picture(film), others) is None
+    assert find_similar(picture(film), others + picture(larger)) == 59
 
 
 def test_one_small_thing_on_the_same_ground_is_another_clip() -> None:
@@ -35,14 +35,14 @@ def test_one_small_thing_on_the_same_ground_is_another_clip() -> None:
     for number, film in enumerate(films):
         film[:, 10:22, 4 + 12 * number : 16 + 12 * number] = (220, 40, 40)
     pictures = [picture(film) for film in films]
-    assert [alike(p, b"".join(pictures)) for p in pictures] == [0, 1, 2, 3]
+    assert [find_similar(p, b"".join(pictures)) for p in pictures] == [0, 1, 2, 3]
 
 
-def test_all_media_must_be_alike(shelf: Any) -> None:
+def test_all_media_must_be_find_similar(shelf: Any) -> None:
     a, b, c = (picture(shelf.film(seed)) for seed in range(3))
-    assert alike(a + b, a + c + b + a + a + b) == 2
-    assert alike(a + b, a + c) is None
-    assert alike(a, b"") is None
+    assert find_similar(a + b, a + c + b + a + a + b) == 2
+    assert find_similar(a + b, a + c) is None
+    assert find_similar(a, b"") is None
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_dedup_keeps_the_first(shelf: Any, films: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "out.quarantine.jsonl").read_text().splitlines()
     found = {r["id"]: r["detail"] for r in map(json.loads, lines)}
     assert found["b"].endswith("same clip as " + f"{tmp_path}/in.jsonl:1")
-    assert "alike that of" in found["c"]
+    assert "similar to that of" in found["c"]
     assert found["d"].startswith("the same question about the same clip")
     assert "no such file" in found["g"]
     assert not list(tmp_path.glob("*journal*"))

@@ -55,8 +55,8 @@ def test_figures_are_written_into_the_row() -> None:
         (ROW, record(1, right=1, unscored=1), Rule(), None),
         (ROW, record(unscored=2), Rule(drop_right=False), "unscored"),
         (CAPTION, record(0.2, 0.8, right=2), Rule(), None),
-        (CAPTION, record(0.2, 0.8, right=2), Rule(measure="variance"), "captions alike"),
-        (CAPTION, record(0.5, 0.6, right=2), Rule(), "captions alike"),
+        (CAPTION, record(0.2, 0.8, right=2), Rule(measure="variance"), "similar captions"),
+        (CAPTION, record(0.5, 0.6, right=2), Rule(), "similar captions"),
         (CAPTION, record(0.5, 0.6, right=2), Rule(caption_spread=0.0), None),
     ],
 )

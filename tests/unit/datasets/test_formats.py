@@ -74,6 +74,12 @@ def test_fields_without_a_place_are_kept(tmp_path: Path) -> None:
     assert (row.id, row.extra) == ("7", {"vidbridge": {"fps": 2}})
 
 
+def test_an_answer_in_a_thought_is_not_the_gold_answer(tmp_path: Path) -> None:
+    solution = "<think>perhaps <answer>A</answer>? no</think><answer> B </answer><answer>B</answer>"
+    (tmp_path / "rows.json").write_text(json.dumps([VIDEO_R1[0] | {"solution": solution}]))
+    assert [e.answer for e in examples_of(tmp_path / "rows.json")] == ["B"]
+
+
 def test_ids_made_from_content_do_not_change_with_the_neighbours(tmp_path: Path) -> None:
     path = published(tmp_path, "vidbridge")
     whole = examples_of(path)
@@ -191,6 +197,9 @@ def rejected(name: str, row: object) -> Reason | None:
         ({"options": ["A. x", 2]}, Reason.SCHEMA),
         ({"solution": "A"}, Reason.ANSWER),
         ({"solution": "<answer> </answer>"}, Reason.ANSWER),
+        ({"solution": "<think><answer>A</answer></think>"}, Reason.ANSWER),
+        ({"solution": "<answer>A</answer> or <answer>B</answer>"}, Reason.ANSWER),
+        ({"options": ["A. <video>", "B. x"]}, Reason.SCHEMA),
         ({"path": "/data/a.mp4"}, Reason.PATH),
         ({"path": "C:\\data\\a.mp4"}, Reason.PATH),
         ({"path": "C:/data/a.mp4"}, Reason.PATH),

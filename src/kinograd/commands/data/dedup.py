@@ -14,7 +14,7 @@ Settings = MediaSettings
 
 
 def run(words: Words, out: Out) -> None:
-    """Remove rows that repeat an earlier row's question about the same or a look-alike clip."""
+    """Remove rows that repeat an earlier row's question about the same or a similar clip."""
     files, settings = read_words(words, Settings, most=None)
     refuse_overwrite(out, *files)
     root = absolute_root(settings.media_root)

@@ -27,7 +27,7 @@ def run(
         Path | None, typer.Option("-o", "--out", help="JSONL file of all that is shared.")
     ] = None,
 ) -> None:
-    """Find source files, look-alike clips and questions of an evaluation file in a training file.
+    """Find source files, similar clips and questions of an evaluation file in a training file.
 
     The inputs are the training file and the evaluation file, in this order. The exit status is
     1 if they share something.

@@ -1,4 +1,4 @@
-"""The file formats of data: one module for each, or for several that are alike.
+"""File formats of data: one module for each, or for several similar ones.
 
 A format is a module with ``FORMAT`` or ``FORMATS`` and its line in ``config.data_formats``.
 """

@@ -1,4 +1,4 @@
-"""What a file format is, and the fields that several formats share."""
+"""File formats, and the fields that several of them share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from kinograd.datasets.raw_rows import raw_rows
 from kinograd.datasets.rows import BadRow, LocatedRow, RawRow, Reason, Rejected, RowResult
 from kinograd.datasets.strict_json import MAX_BYTES, TOO_LONG, parse_json
 from kinograd.files import digest
-from kinograd.grading.extract import first_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
 JsonRow = dict[str, Any]
@@ -25,7 +24,7 @@ _DRIVE_OR_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What an export wrote, and the rows that the format cannot hold."""
+    """Number of rows that an export wrote, and the rows that the format cannot hold."""
 
     rows: int
     left_out: tuple[Rejected, ...] = ()
@@ -165,11 +164,31 @@ def strings(row: JsonRow, key: str) -> tuple[str, ...]:
 
 
 def gold(row: JsonRow, key: str = "solution") -> str:
-    """Return the inside of a field's first ``<answer>`` tags."""
-    answer = first_answer(text(row, key))
-    if not answer:
+    """Return the inside of a field's ``<answer>`` tags, but not of those in ``<think>`` tags.
+
+    Raises:
+        BadRow: there is no answer, or there are two that differ.
+    """
+    _, outside = _split_tags(text(row, key), "think")
+    answers = {answer.strip() for answer in _split_tags(outside, "answer")[0]}
+    if len(answers) > 1:
+        raise BadRow(Reason.ANSWER, f"{key!r} holds {len(answers)} answers: {row[key]!r:.80}")
+    if not (answer := "".join(answers)):
         raise BadRow(Reason.ANSWER, f"{key!r} holds no <answer>…</answer>: {row[key]!r:.80}")
     return answer
+
+
+def _split_tags(text: str, tag: str) -> tuple[list[str], str]:
+    """Return the insides of a tag's blocks and the text outside of them, in linear time."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    inside: list[str] = []
+    outside: list[str] = []
+    at = 0
+    while (start := text.find(opening, at)) >= 0 and (end := text.find(closing, start)) >= 0:
+        outside.append(text[at:start])
+        inside.append(text[start + len(opening) : end])
+        at = end + len(closing)
+    return inside, "".join([*outside, text[at:]])
 
 
 def media_path(value: Any, key: str) -> str:

@@ -1,4 +1,4 @@
-"""The JSONL of the R1 projects: a problem, a solution in <answer> tags, a video.
+"""JSONL of the R1 projects: a problem, a solution in <answer> tags, a video.
 
 * Open-R1-Video: ``problem, solution, video, original_question, original_answer``
 * its source, LLaVA-Video-large-swift: ``query, response, videos``, reformatted as its
