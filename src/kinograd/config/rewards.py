@@ -53,10 +53,13 @@ class LengthBonus(Shaping):
 
     part = "length"
     value: float = 0.2
+    """Bonus of a correct answer within the bounds."""
     low: Positive = 320
+    """Least tokens of a response that earns the bonus."""
     high: Positive = 512
+    """Most tokens of a response that earns the bonus."""
     min_correct: Positive = 2
-    """Only in groups with at least this many correct rollouts (released code 2, paper 1)."""
+    """Least correct rollouts of a group that earns the bonus (released code 2, paper 1)."""
 
     @model_validator(mode="after")
     def _ordered(self) -> LengthBonus:
@@ -70,7 +73,9 @@ class OverlongPenalty(Shaping):
 
     part = "overlong"
     max_tokens: Positive
+    """Tokens from which the penalty is -1."""
     cache: Positive
+    """Tokens over which the penalty grows from 0 to -1."""
 
     @model_validator(mode="after")
     def _inside(self) -> OverlongPenalty:
@@ -84,7 +89,9 @@ class RepetitionPenalty(Shaping):
 
     part = "repetition"
     ngram: Positive = 4
+    """Tokens per n-gram."""
     value: float = Field(-0.5, le=0)
+    """Reward of a response that consists of repetition only; at most 0."""
 
 
 class CustomReward(Section):
@@ -96,6 +103,7 @@ class CustomReward(Section):
     name: str | None = None
     """Name of the part it adds; null: the function's."""
     weight: float = 1.0
+    """Factor of the function's value."""
     replaces: Literal["accuracy"] | None = None
     """``accuracy``: instead of the built-in grader of the kind; else added to the reward."""
 
@@ -106,6 +114,8 @@ class CustomReward(Section):
 
 
 class RewardConfig(Section):
+    """Rules that turn a response into a reward."""
+
     mode: RewardMode = "default"
     """Rules that grade; ``published:*`` reproduces a paper's code, faults included."""
     format: Literal["fullmatch", "prefix", "off"] = "fullmatch"
@@ -121,11 +131,15 @@ class RewardConfig(Section):
     caption_keywords: bool = True
     """Add VidBridge-R1's reward for words of order and against words of doubt."""
     length_bonus: LengthBonus | None = None
+    """Video-R1's bonus for long correct answers; null: none."""
     overlong: OverlongPenalty | None = None
+    """DAPO's penalty for responses near the token budget; null: none."""
     repetition: RepetitionPenalty | None = None
+    """Penalty for repeated n-grams; null: none."""
     consistency: bool = False
     """An answer that the reasoning's own conclusion contradicts earns no task reward."""
     custom: list[CustomReward] = []
+    """User's own reward functions."""
     judges: dict[str, str] = {}
     """Judge of each judged kind, for instance ``{dark_event: big, caption: events}``."""
 

@@ -13,16 +13,23 @@ from kinograd.section import Positive, Section
 
 
 class SamplingConfig(Section):
+    """Distribution from which responses are drawn."""
+
     max_new_tokens: Positive = 768
+    """Longest response in tokens; a longer one is cut and counts as truncated."""
     temperature: float = Field(default=1.0, ge=0)
+    """Temperature of the distribution; 0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw from the likeliest tokens whose probabilities add up to this; 1: from all."""
     top_k: int = Field(default=0, ge=0)
-    """0: no limit."""
+    """Draw from this many of the likeliest tokens; 0: from all."""
     bad_words: list[str] = []
-    """Never drawn; each must be one token of the model, alone or after a space."""
+    """Words never drawn; each must be one token of the model, with or without a leading space."""
 
 
 class InProcess(Section):
+    """Engine in the learner's process, on its weights and its prefixes."""
+
     engine: ClassVar[str] = "kinograd.rollout.in_process:InProcessEngine"
     type: Literal["in_process"] = "in_process"
     max_rows: Positive = 256

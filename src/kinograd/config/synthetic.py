@@ -10,9 +10,12 @@ from kinograd.section import Fraction, Positive, Section
 
 
 class SyntheticSplit(Section):
+    """Rows of one split."""
+
     rows: Positive
+    """Number of rows."""
     families: list[str] | None = None
-    """Null: the families of the section."""
+    """Families of the split; null: those of ``synthetic.families``."""
     rationale_fraction: Fraction = 1.0
     """Share of rows with a worked rationale; the others are terse."""
     terse: bool = True
@@ -29,6 +32,7 @@ class SyntheticConfig(Section):
     size: Annotated[int, Field(ge=28, multiple_of=2)] = 56
     """Height and width in pixels."""
     frames: Annotated[int, Field(ge=16, multiple_of=4)] = 16
+    """Number of frames of a clip."""
     events: tuple[Positive, Positive] = (3, 5)
     """Least and most events of a clip."""
     event_frames: Annotated[int, Field(ge=1)] = 2
@@ -48,7 +52,9 @@ class SyntheticConfig(Section):
     multiple_choice: bool = False
     """Lettered options, in a fixed order, where a family has a small set of answers."""
     seed: int = 0
+    """Seed of scenes and questions."""
     workers: Positive = 2
+    """Processes that render clips."""
 
     @model_validator(mode="after")
     def _fits(self) -> SyntheticConfig:
@@ -64,8 +70,12 @@ class SyntheticConfig(Section):
 
 
 class TinyModelConfig(Section):
+    """Model with the architecture of Qwen2.5-VL, built from scratch."""
+
     size: str = "0.8m"
+    """Number of parameters, by name."""
     seed: int = 0
+    """Seed of the weights."""
 
 
 class SftControl(Section):
@@ -83,6 +93,7 @@ class RftControl(Section):
     questions: str
     """JSONL file of the world."""
     rounds: Positive = 3
+    """Rounds of sampling and imitation."""
     samples: Positive = 8
     """Answers per question, at temperature 1."""
     sampling_fraction: Fraction = 0.4
@@ -96,6 +107,7 @@ class DecodeControl(Section):
 
     type: Literal["decode"] = "decode"
     bad_words: Annotated[list[str], Field(min_length=1)]
+    """Words never drawn (``sampling.bad_words``)."""
 
 
 DemoControl = Annotated[SftControl | RftControl | DecodeControl, Field(discriminator="type")]

@@ -22,18 +22,30 @@ _SPEC_KEYS = (
 
 
 class VideoConfig(Section):
+    """Frames that a model sees of a clip, and how clips are read."""
+
     preset: str | None = None
-    """A published sampling contract; the keys below change single numbers of it."""
+    """Published sampling contract; the keys below replace single numbers of it."""
     fps: float | None = None
+    """Frames per second to sample; null: the preset's, or 2."""
     nframes: int | None = None
+    """Number of frames to sample, in place of ``fps``."""
     min_frames: int | None = None
+    """Least frames of a clip."""
     max_frames: int | None = None
+    """Most frames of a clip."""
     min_pixels: int | None = None
+    """Least pixels per frame."""
     max_pixels: int | None = None
+    """Most pixels per frame."""
     total_pixels: int | None = None
+    """Most pixels of a clip, counted per temporal patch; null: no limit."""
     image_min_pixels: int | None = None
+    """Least pixels of an image; null: the video's."""
     image_max_pixels: int | None = None
+    """Most pixels of an image; null: the video's."""
     resample: Literal["bicubic", "bilinear", "area", "lanczos"] = "bicubic"
+    """Filter that scales frames."""
     resize: Literal["decode", "torch"] = "decode"
     """``decode`` scales in the decoder; ``torch`` gives the Hugging Face processors' pixels."""
     on_damage: Literal["error", "partial"] = "error"
@@ -41,19 +53,23 @@ class VideoConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 1
     """Decoder processes that work ahead of the step; 0 decodes in this process, untimed."""
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    """Longest time for one clip; its worker is then ended and the clip has failed."""
+    """Seconds for one clip; after them its worker is stopped and the clip has failed."""
     max_duration_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    """Longest clip in seconds; a longer one is rejected."""
     max_source_pixels: Positive = 8192 * 8192
+    """Most pixels of a source frame; a larger file is rejected."""
     max_source_bytes: Positive = 32 << 30
+    """Largest source file in bytes; a larger one is rejected."""
     allow_urls: bool = False
     """Download http(s) media once into ``cache_dir``; otherwise URLs are refused."""
     cache_dir: str | None = None
     """Folder of decoded clips; null keeps them in memory for the run only."""
     cache_gb: Annotated[float, Field(gt=0)] = 20.0
+    """Largest size of ``cache_dir`` in gigabytes; the clips used longest ago go first."""
     cache_frames: Literal["raw", "jpeg"] = "raw"
-    """``jpeg`` is roughly a tenth of the size, not exact (quality 95)."""
+    """Format of cached frames; ``jpeg`` is about a tenth of the size, not exact (quality 95)."""
     memory_gb: Annotated[float, Field(gt=0)] = 2.0
-    """Decoded clips held in memory where there is no ``cache_dir``."""
+    """Most gigabytes of decoded clips in memory where there is no ``cache_dir``."""
 
     @model_validator(mode="after")
     def _valid(self) -> VideoConfig:
