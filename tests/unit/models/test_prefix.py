@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tests.tiny_models import fresh, make_prompt
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -19,17 +20,15 @@ from transformers import (
 
 from kinograd.algo.parts.loss import TokenBatch
 from kinograd.config.rollout import InProcess, SamplingConfig
-from kinograd.config.schema import ModelConfig, OptimConfig
-from kinograd.models.load import VideoLM, frozen_copy, load
-from kinograd.models.media import Patches
+from kinograd.config.schema import OptimConfig
+from kinograd.models.load import VideoLM, frozen_copy
 from kinograd.models.prefix import PrefixLM
-from kinograd.models.prompt import Prompt
 from kinograd.rollout.engine import Request
 from kinograd.rollout.in_process import InProcessEngine
 from kinograd.synthetic.tiny_model import make_tiny
 from kinograd.train.batching import TrainCompletion, TrainItem
 from kinograd.train.learner import Learner
-from kinograd.types import ORDERED, Example, Kind, MediaType
+from kinograd.types import ORDERED, Example, Kind
 
 
 @pytest.fixture(scope="module")
@@ -95,33 +94,6 @@ def test_positions_of_other_families_are_transformers(folder, tmp_path, name):
         video_grid_thw=torch.tensor([prompt.media[0].grid]),
     )
     np.testing.assert_array_equal(prompt.positions, expected[:, 0].numpy())
-
-
-def fresh(folder, **options) -> VideoLM:
-    model = load(ModelConfig(path=str(folder), device="cpu", **options))
-    with torch.no_grad():  # biases start at zero: make every parameter matter
-        gen = torch.Generator().manual_seed(5)
-        for p in model.lm.parameters():
-            if p.ndim == 1:
-                p.add_(0.02 * torch.randn(p.shape, generator=gen, dtype=p.dtype))
-    return model
-
-
-def make_prompt(model: VideoLM, seed: int, grid=(4, 4, 6), text=9, shared: Patches | None = None):
-    rng = np.random.default_rng(seed)
-    family, g = model.family, model.geometry
-    width = 3 * g.temporal * g.patch**2
-    patches = shared or Patches(
-        MediaType.VIDEO,
-        torch.from_numpy(rng.standard_normal((int(np.prod(grid)), width), dtype=np.float32)),
-        grid,
-        1.0,
-        tuple(0.5 + 2 * i for i in range(grid[0])),
-    )
-    start, video, end = family.vision_start, family.video_token, family.vision_end
-    words = rng.integers(300, 400, text).tolist()
-    ids = family.expand([*words[:3], start, video, end, *words[3:]], [patches], model.tokenizer)
-    return Prompt(ids, family.positions(ids, [patches]), ids == video, (patches,))
 
 
 def make_tasks(model: VideoLM, shapes, seed=0) -> list[TrainItem]:
@@ -327,53 +299,6 @@ def check_rollout_logprobs(model: VideoLM) -> None:
     for group, rows in zip(groups, learner.score(tasks), strict=True):
         for rollout, row in zip(group.rollouts, rows, strict=True):
             np.testing.assert_allclose(rollout.logprobs, row, atol=3e-5)
-
-
-def test_rollouts_do_not_depend_on_batching(folder):
-    model = fresh(folder)
-    requests = [
-        Request(example(str(i)), ORDERED, make_prompt(model, i, text=7 + i % 3), 4)
-        for i in range(6)
-    ]
-    sampling = SamplingConfig(max_new_tokens=10)
-    whole = InProcessEngine(model, InProcess()).generate(requests, sampling, key=(9,))
-    apart = InProcessEngine(model, InProcess(max_rows=1)).generate(
-        requests[::-1], sampling, key=(9,)
-    )
-    for a, b in zip(whole, apart[::-1], strict=True):
-        assert [r.token_ids.tolist() for r in a.rollouts] == [
-            r.token_ids.tolist() for r in b.rollouts
-        ]
-    other = InProcessEngine(model, InProcess()).generate(requests, sampling, key=(10,))
-    assert any(
-        r.token_ids.tolist() != s.token_ids.tolist()
-        for a, b in zip(whole, other, strict=True)
-        for r, s in zip(a.rollouts, b.rollouts, strict=True)
-    )
-
-
-def test_greedy_equals_generate(folder):
-    model = fresh(folder)
-    prompt = make_prompt(model, 3, grid=(2, 4, 6))  # one temporal step: both position rules agree
-    group = InProcessEngine(model, InProcess()).generate(
-        [Request(example("a"), ORDERED, prompt, 2)],
-        SamplingConfig(max_new_tokens=16, temperature=0),
-        key=(0,),
-    )[0]
-    hf = model.lm.model.eval()
-    generated = hf.generate(
-        input_ids=torch.from_numpy(prompt.input_ids)[None],
-        attention_mask=torch.ones(1, len(prompt.input_ids), dtype=torch.long),
-        mm_token_type_ids=torch.from_numpy(prompt.is_media)[None].int() * 2,
-        pixel_values_videos=prompt.media[0].pixels,
-        video_grid_thw=torch.tensor([prompt.media[0].grid]),
-        second_per_grid_ts=torch.tensor([prompt.media[0].seconds_per_grid]),
-        do_sample=False,
-        max_new_tokens=16,
-        suppress_tokens=list(model.family.banned_tokens),
-    )[0, len(prompt.input_ids) :]
-    for rollout in group.rollouts:
-        assert rollout.token_ids.tolist() == generated.tolist()
 
 
 def test_double_precision_gradients_agree_to_rounding(folder):
