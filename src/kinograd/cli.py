@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import importlib
 import inspect
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from types import ModuleType
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         status = 0
     if status == INTERRUPTED:
+        # one more Ctrl-C ends the process at once, without a traceback
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         print("interrupted; run the same command again to continue", file=sys.stderr)
     return status
 

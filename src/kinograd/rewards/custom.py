@@ -19,6 +19,7 @@ from kinograd.config.rewards import CustomReward
 from kinograd.types import Example, Rollout, UsageError
 
 _log = logging.getLogger(__name__)
+_LONGEST = 300  # characters of a foreign exception that are recorded
 _reported: set[str] = set()
 
 
@@ -86,4 +87,17 @@ def _failed(reward: CustomReward, error: Exception) -> Failed:
             reward.target,
             exc_info=error,
         )
-    return Failed(f"{reward.target} raised {type(error).__name__}: {error}")
+    return Failed(f"{reward.target} raised {type(error).__name__}: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    """Return the text of a foreign exception, escaped and cut to what a record can hold."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 -- foreign code
+        return "(its text cannot be had)"
+    # a lone surrogate, a NUL or a megabyte must not enter rollouts and reports
+    escaped = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_LONGEST]
+    )
+    return escaped if len(text) <= _LONGEST else f"{escaped}..."

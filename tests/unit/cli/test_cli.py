@@ -165,3 +165,35 @@ sys.exit(main(["doctor"]))
     _, said = process.communicate()
     assert process.returncode == 130
     assert said == "interrupted; run the same command again to continue\n"
+
+
+def test_an_impatient_interrupt_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    """SIGINT while the verb cleans up, and again while the interpreter ends."""
+    code = f"""
+import pathlib, signal, sys, threading, time
+import kinograd.commands.doctor as doctor
+from kinograd.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def run() -> None:
+    try:
+        pathlib.Path({str(tmp_path / "1")!r}).touch()
+        time.sleep(60)
+    finally:
+        pathlib.Path({str(tmp_path / "2")!r}).touch()
+        time.sleep(60)
+def linger() -> None:
+    threading.main_thread().join()
+    pathlib.Path({str(tmp_path / "3")!r}).touch()
+    time.sleep(60)
+threading.Thread(target=linger).start()
+doctor.run = run
+sys.exit(main(["doctor"]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    for place in "123":
+        while not (tmp_path / place).exists() and process.poll() is None:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert said == "interrupted; run the same command again to continue\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -299,6 +300,35 @@ def test_a_failing_custom_reward_leaves_the_rollout_unscored(
     raised = "raised" in detail
     assert len(caplog.records) == int(raised)  # the traceback once, not once per rollout
     assert all(r.exc_info for r in caplog.records)
+
+
+class Textless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (RuntimeError("half \ud83d and\x00 \n two  lines"), "half \\ud83d and\\x00 two lines"),
+        (RuntimeError("é" * 10**6), "é" * 300 + "..."),
+        (RuntimeError(chr(0x7B54)), chr(0x7B54)),
+        (Textless(), "(its text cannot be had)"),
+    ],
+    ids=["half an emoji", "a megabyte", "Chinese", "no text"],
+)
+def test_the_text_of_a_foreign_exception_fits_a_record(
+    my_rewards: str, monkeypatch: pytest.MonkeyPatch, error: Exception, detail: str
+) -> None:
+    def fails(*_: object) -> float:
+        raise error
+
+    monkeypatch.setattr(f"{my_rewards}.brevity", fails)
+    custom = [{"target": f"{my_rewards}:brevity"}]
+    (scored,) = score_groups([group(rollout("B"))], config(custom=custom))
+    said = scored.scores[0].detail
+    assert said == f"my_rewards:brevity raised {type(error).__name__}: {detail}"
+    assert json.loads(json.dumps(said, ensure_ascii=False).encode()) == said
 
 
 def test_a_replacement_without_an_opinion_is_an_error(my_rewards: str) -> None:
