@@ -1,4 +1,4 @@
-"""A policy ready to answer: model, readers of clips, and engine, opened in one place.
+"""Policies ready to answer: model, readers of clips, and engine, opened in one place.
 
 Training, evaluation, filtering, rejection sampling and the Python API all start here.
 """

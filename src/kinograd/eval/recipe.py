@@ -1,4 +1,4 @@
-"""An eval recipe: a checkpoint answers every question of every data file."""
+"""Evaluation of a checkpoint on every data file of an eval recipe."""
 
 from __future__ import annotations
 

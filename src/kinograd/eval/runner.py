@@ -1,4 +1,4 @@
-"""Ask a model every question of a held-out set, under every view, and keep each answer.
+"""Evaluation: ask every question of a held-out set under every view, record each answer.
 
 Same reader, same prompts and same graders as training. One bad clip harms only its own
 row; an interrupted evaluation resumes where it stopped.

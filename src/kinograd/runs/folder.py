@@ -343,7 +343,7 @@ def _rows(
 
 
 def _plain(value: Any) -> bool | int | float | str | None:
-    """A Python scalar from a Python, numpy or 0-d tensor one."""
+    """Convert a Python, numpy or 0-d tensor scalar to a Python one."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -1,4 +1,4 @@
-"""The groups of one step: read prompts, sample rollouts, score them, redraw where asked."""
+"""Sampling of one step's groups: read prompts, sample rollouts, score them, redraw where asked."""
 
 from __future__ import annotations
 
