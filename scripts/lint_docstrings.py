@@ -59,8 +59,6 @@ UNFINISHED = (
     "models",
     "rewards",
     "train",
-    "video",
-    "workers",
 )
 
 Finding = tuple[Path, int, str]

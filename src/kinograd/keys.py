@@ -14,7 +14,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def derive_seed(*parts: object) -> int:
-    """A 63-bit seed from any printable parts; stable across processes and versions.
+    """Return a 63-bit seed from any printable parts; stable across processes and versions.
 
     >>> derive_seed(0, "shuffle", "clip-7") == derive_seed(0, "shuffle", "clip-7")
     True
@@ -24,12 +24,12 @@ def derive_seed(*parts: object) -> int:
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A numpy generator addressed by ``parts``."""
+    """Return a numpy generator addressed by ``parts``."""
     return np.random.default_rng(derive_seed(*parts))
 
 
 def uniforms(seeds: np.ndarray, position: int) -> np.ndarray:
-    """float64 (N,) in [0, 1): the ``position``-th draw of N independent streams.
+    """Return float64 (N,) in [0, 1): the ``position``-th draw of N independent streams.
 
     SplitMix64 (Steele, Lea and Flood 2014) evaluated at one counter, so a stream
     needs no state and its draws do not depend on its neighbours.

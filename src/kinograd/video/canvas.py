@@ -1,4 +1,4 @@
-"""Where the frames of one clip are drawn, at the size that its first frame sets."""
+"""Drawing surface for the frames of one clip, at the size that its first frame sets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SAME_SHAPE = 0.02
 
 
 class Canvas:
-    """Turns, scales and places decoded frames.
+    """Surface that turns, scales and places decoded frames.
 
     The first drawn frame decides: ``size_of(height, width)`` of its display size gives
     the clip's (height, width). Later sources of another shape keep their aspect ratio
-    and are centred on black, as in a rendered film.
+    and are centred on black, as in a rendered video.
 
     Raises:
         whatever ``size_of`` raises.
@@ -33,7 +33,7 @@ class Canvas:
         self.size: tuple[int, int] | None = None
 
     def draw(self, frame: VideoFrame, pixel_aspect: float) -> np.ndarray:
-        """(3, H, W) uint8 at the clip's size.
+        """Return the frame as (3, H, W) uint8 at the clip's size.
 
         Args:
             pixel_aspect: width of a stored pixel over its height.
@@ -56,10 +56,10 @@ class Canvas:
 
 
 def _fit(shown: tuple[int, int], first: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of a frame shown at ``shown`` in a film of ``first`` scaled to ``size``."""
+    """Return (height, width) of a ``shown`` frame in a clip of shape ``first`` at ``size``."""
     ratio = shown[1] / shown[0] / (first[1] / first[0])
     if abs(ratio - 1) <= _SAME_SHAPE:
         return size
-    if ratio > 1:  # wider than the film: bars above and below
+    if ratio > 1:  # wider than the clip: bars above and below
         return max(1, round(size[0] / ratio)), size[1]
     return size[0], max(1, round(size[1] * ratio))

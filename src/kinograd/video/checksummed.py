@@ -1,4 +1,4 @@
-"""Arrays and facts in a file with a checksum: what the caches of clips and maps keep."""
+"""Checksummed files of arrays and JSON facts, for the caches of clips and packet indexes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinograd.files import atomic_path
 
 
 def write_arrays(file: Path, arrays: dict[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Writes a file that others see whole or not at all.
+    """Write arrays and facts to ``file`` atomically.
 
     Args:
         facts: what JSON can hold.
@@ -28,7 +28,7 @@ def write_arrays(file: Path, arrays: dict[str, np.ndarray], facts: Mapping[str, 
 
 
 def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """Arrays and facts as written; None if there is no file. A damaged one is deleted."""
+    """Return (arrays, facts); None if there is no file. A damaged file is deleted."""
     try:
         with safe_open(file, framework="np") as f:
             facts = json.loads(f.metadata()["facts"])
@@ -45,7 +45,7 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | No
 
 
 def _checksum(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    """CRC-32 of everything: the arrays, their names, types and shapes, and the facts."""
+    """Return the CRC-32 of the arrays, their names, types and shapes, and the facts."""
     crc = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)

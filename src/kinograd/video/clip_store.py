@@ -1,4 +1,4 @@
-"""Clips ahead of time and only once: what training, evaluation and serving ask for frames."""
+"""Store of decoded clips for training, evaluation and serving: each is decoded once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ClipStore:
         self._lock = threading.RLock()
         self._memory = _Memory(int(config.memory_gb * 1e9))
         self._faults: dict[Media, ClipError] = {}
-        self._pending: dict[str, Future[Result]] = {}  # by key: two names of one film share it
+        self._pending: dict[str, Future[Result]] = {}  # by key: two names of one video share it
         self._keys: dict[Media, str] = {}
         self._disk = open_cache(config)
         self._decoder = f"{DECODER_VERSION}/av {version('av')}"
@@ -62,7 +62,7 @@ class ClipStore:
         self.close()
 
     def close(self) -> None:
-        """Ends the workers and forgets what is in memory; the disk keeps what it has."""
+        """End the workers and drop the clips in memory; the disk cache stays."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -71,7 +71,7 @@ class ClipStore:
             self._pending.clear()
 
     def take_wait_s(self) -> float:
-        """Seconds that callers waited since this was last asked (``video/wait_s``)."""
+        """Return the seconds that callers waited since the last call (``video/wait_s``)."""
         with self._lock:
             waited, self.wait_s = self.wait_s, 0.0
         return waited
@@ -79,10 +79,10 @@ class ClipStore:
     # ------------------------------------------------------------------- asking
 
     def prefetch(self, media: Iterable[Media]) -> None:
-        """Has ``media`` decoded soon, in this order; returns at once.
+        """Queue ``media`` for decoding, in this order, and return at once.
 
         Faults are kept for ``get``. Decoding pauses while half of the memory holds clips
-        that nobody has asked for yet. Without workers this does nothing.
+        that no caller has asked for yet. Without workers this does nothing.
         """
         if self._config.workers == 0:
             return
@@ -97,7 +97,7 @@ class ClipStore:
                 self._fail(medium, error)
 
     def get(self, media: Media) -> Clip:
-        """The clip of ``media``.
+        """Return the clip of ``media``.
 
         Raises:
             ClipError: the clip cannot be had; the same error at every call.
@@ -107,7 +107,7 @@ class ClipStore:
         return clip
 
     def ensure(self, media: Media) -> None:
-        """Has ``media`` cached without bringing it here: what warming needs.
+        """Have ``media`` in the disk cache, without reading it into memory.
 
         Raises:
             ClipError: the clip cannot be had.
@@ -140,7 +140,7 @@ class ClipStore:
         return self._keys.get(media) in self._pending
 
     def _find(self, media: Media, bring: bool) -> Clip | None:
-        """The clip; None if it is on disk and not to be brought."""
+        """Return the clip; None if it is on disk and ``bring`` is false."""
         with self._lock:
             if media in self._faults:
                 raise self._faults[media]
@@ -180,7 +180,7 @@ class ClipStore:
         return clip
 
     def _here(self, media: Media) -> Result:
-        """Decodes in this process; waits if another process is at the same clip."""
+        """Decode in this process; wait if another process decodes the same clip."""
         if self._disk is None:
             clip = self._decode(media)
             self._memory.put(media, clip, claimed=True)
@@ -244,7 +244,7 @@ class ClipStore:
         return answer
 
     def _lost(self, media: Media, error: WorkerError) -> ClipError:
-        """The fault of a clip whose decoder hung, died or failed."""
+        """Return the fault of a clip whose decoder hung, died or failed."""
         limit = f"video.timeout_s = {self._config.timeout_s:g} s"
         match error:
             case JobTimeout():
@@ -261,7 +261,7 @@ class ClipStore:
         self._pending.pop(key, None)
 
     def _key(self, media: Media) -> str:
-        """The clip's name on disk; in memory any name will do."""
+        """Return the clip's name on disk; in memory any name will do."""
         if media not in self._keys:
             self._keys[media] = (
                 repr(media)

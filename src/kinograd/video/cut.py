@@ -1,4 +1,4 @@
-"""Cuts: reading and writing them, checking them against their sources, placing them in time.
+"""Cuts: JSON form, validation against their sources, and placement in time.
 
 JSON (docs/guide/data.md): ``{"type": "video", "path": "a.mp4"}`` for a whole file, or
 ``{"type": "video", "cut": [{"path": "a.mp4", "start": 0, "end": 12.4}, {"black": 5.1}]}``.
@@ -26,7 +26,7 @@ _FOREVER_S = 1e15  # what comes near to it is no time, and some integers are no 
 
 
 def media_from_json(obj: Any) -> Media:
-    """A Media from its JSON object. Strict: unknown keys and wrong types are errors.
+    """Return a Media from its JSON object. Unknown keys and wrong types are errors.
 
     Raises:
         DataError: naming the segment and what is wrong with it.
@@ -53,7 +53,7 @@ def media_from_json(obj: Any) -> Media:
 
 
 def media_to_json(media: Media) -> dict[str, Any]:
-    """The JSON object of ``media``; ``media_from_json`` gives the same Media back."""
+    """Return the JSON object of ``media``, from which ``media_from_json`` makes it again."""
     cut = media.cut
     if cut.paths and cut == Cut.whole(cut.paths[0]):
         return {"type": media.type.value, "path": cut.paths[0]}
@@ -135,7 +135,7 @@ class Timeline:
     duration: float
 
     def locate(self, times: np.ndarray) -> list[tuple[int, float]]:
-        """For each timeline second: (piece number, second inside its source)."""
+        """Return (piece number, second inside its source) for each second of the timeline."""
         offsets = np.array([p.offset for p in self.pieces])
         # half a frame's millionth forgives the rounding of sums, not of frames
         which = np.searchsorted(offsets, times + 1e-6 / self.rate, side="right") - 1
@@ -148,7 +148,7 @@ class Timeline:
 def validate_cut(
     cut: Cut, sources: Mapping[str, PacketIndex], longest: float = math.inf
 ) -> Timeline:
-    """The cut placed in time, each segment checked against its source.
+    """Place a cut in time and check each segment against its source.
 
     Segments are half-open and may overlap in their sources. The nominal rate is the
     first source's; a cut of one whole file has exactly that file's frames. An end up to

@@ -1,4 +1,4 @@
-"""From a medium to a Clip: the one way in which this project reads pixels."""
+"""Decoding of a medium into a Clip: the only place where this project reads pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DECODER_VERSION = 2
 
 
 def probe(path: str, config: VideoConfig, media_root: str | Path) -> PacketIndex:
-    """Rate, frame count and duration of one video under ``media_root``, without decoding it.
+    """Return the packet index of one video under ``media_root``: rate, frames, duration.
 
     Raises:
         ClipError: if it cannot be read or breaks a limit of ``config``.
@@ -43,7 +43,7 @@ def probe(path: str, config: VideoConfig, media_root: str | Path) -> PacketIndex
 
 
 def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str | Path) -> Clip:
-    """The Clip of ``media`` under ``spec``.
+    """Return the Clip of ``media`` under ``spec``.
 
     Raises:
         ClipError: with the fault, the path and, where it has one, the second.
@@ -68,7 +68,7 @@ def decode(media: Media, spec: VideoSpec, config: VideoConfig, media_root: str |
 def _decode_cut(
     cut: Cut, readers: dict[str, VideoFile], spec: VideoSpec, scaler: Scaler, config: VideoConfig
 ) -> Clip:
-    """Decodes; with ``on_damage: partial`` the film ends before the first damage met.
+    """Decode a cut; with ``on_damage: partial`` the clip ends before the first damage met.
 
     Only a whole file is ever shortened: a cut of several segments that lost one would
     mean something else.
@@ -141,7 +141,7 @@ def _sampled(
 def wanted(
     line: Timeline, times: np.ndarray, readers: Mapping[str, VideoFile]
 ) -> dict[str, dict[int, list[int]]]:
-    """Per source: frame (its place in showing order) -> positions in ``times`` it is shown at."""
+    """Return per source: frame (place in showing order) -> positions in ``times`` that show it."""
     shown = {path: reader.index.shown() for path, reader in readers.items()}
     located = line.locate(times)
     out: dict[str, dict[int, list[int]]] = {}
@@ -157,7 +157,7 @@ def wanted(
 
 
 def _inside(shown: np.ndarray, place: int, start: float, end: float, rate: float) -> int:
-    """The frame to show for ``place``, kept inside the half-open [start, end).
+    """Return the frame to show for ``place``, kept inside the half-open [start, end).
 
     A frame from across a segment's edge is not shown where the segment has one of its own
     within a frame's time: the black of DarkEventInfer must not leak what it hides.

@@ -12,7 +12,7 @@ from kinograd.video.faults import ClipError
 
 
 class Decoder:
-    """Decodes requests (key, medium) into clips, or into the disk cache where there is one.
+    """Worker function that decodes requests (key, medium) into clips, or into the disk cache.
 
     A crash or a hang inside a codec costs the worker process and one clip.
     """

@@ -34,7 +34,7 @@ _QUALITY = 95
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache folder holds.
+    """Contents of a cache folder.
 
     Attributes:
         clips, bytes: decoded clips and their size on disk.
@@ -95,7 +95,7 @@ class DiskCache:
         """Say once that the folder is full, read-only or gone; clips are decoded without it."""
         if not self._told:
             self._told = True
-            log.warning("video.cache_dir cannot be used (%s); clips are decoded anew", error)
+            log.warning("video.cache_dir cannot be used (%s); clips are decoded without it", error)
         return False
 
     def _file(self, key: str) -> Path:
@@ -105,7 +105,7 @@ class DiskCache:
     # ----------------------------------------------------------------------- claims
 
     def claim(self, key: str) -> bool | None:
-        """Says that this process decodes ``key``.
+        """Claim the decoding of ``key`` for this process.
 
         Returns:
             True if it is ours to do, False if another process is at it, None if the clip
@@ -117,7 +117,7 @@ class DiskCache:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock = file.open("ab")
-        except OSError as error:  # nobody can share it: rather twice than never
+        except OSError as error:  # without a claim it may be decoded twice
             self._unusable(error)
             return True
         try:
@@ -125,9 +125,9 @@ class DiskCache:
         except BlockingIOError:
             with lock:
                 return time.time() - os.fstat(lock.fileno()).st_mtime > self._claim_s
-        except OSError:  # no locks on this file system: rather twice than never
+        except OSError:  # no locks on this file system: it may be decoded twice
             pass
-        with suppress(OSError):  # deleted by somebody who made room
+        with suppress(OSError):  # deleted to make room
             os.utime(file)
         self._claims[key] = lock
         if self.has(key):  # its decoder finished between the two looks
@@ -156,7 +156,7 @@ class DiskCache:
         self._unseen = 0
 
     def stats(self) -> CacheStats:
-        """Counts and sizes now."""
+        """Return counts and sizes now."""
         found = [status for _, status in _entries(self._folder)]
         oldest = min((s.st_mtime for s in found), default=None)
         return CacheStats(
@@ -166,7 +166,7 @@ class DiskCache:
         )
 
     def clear(self) -> CacheStats:
-        """Deletes all clips, and what killed processes left; says what was there."""
+        """Delete all clips and what killed processes left; return what was there."""
         before = self.stats()
         for file, _ in _entries(self._folder):
             file.unlink(missing_ok=True)
@@ -186,7 +186,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def facts_of(clip: Clip) -> dict[str, Any]:
-    """What a clip is besides its arrays, for JSON."""
+    """Return the fields of a clip besides its arrays, for JSON."""
     return {name: getattr(clip, name) for name in ("native_fps", "fps", "duration", "damaged")}
 
 

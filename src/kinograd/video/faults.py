@@ -1,4 +1,4 @@
-"""Why a clip could not be had: one enum, one error, counted by the callers."""
+"""Faults of clips: one enum, one error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kinograd.types import KinogradError
 
 
 class ClipFault(StrEnum):
-    """What is wrong with a clip; the unit in which failed examples are counted."""
+    """Fault of a clip; failed examples are counted by it."""
 
     URL = "url"
     OUTSIDE_ROOT = "outside_root"
@@ -55,6 +55,6 @@ class ClipError(KinogradError):
         super().__init__(f"{path}{where}: {detail} [{reason}]")
 
     def place(self) -> str:
-        """The fault in a few words, ``truncated at 3.00 s``: what ``Clip.damaged`` says."""
+        """Return the fault in a few words for ``Clip.damaged``: ``truncated at 3.00 s``."""
         at = "" if self.at_seconds is None else f" at {self.at_seconds:.2f} s"
         return f"{self.reason.value}{at}"

@@ -1,4 +1,4 @@
-"""What identifies a source file and a decoded clip, independent of where they lie."""
+"""Identity of source files and decoded clips, independent of their place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fingerprint(file: Path) -> str:
 def clip_key(
     media: Media, spec: VideoSpec, config: VideoConfig, media_root: str | Path, decoder: str
 ) -> str:
-    """40 hex digits that change with anything that could change a clip's pixels.
+    """Return 40 hex digits that change with anything that could change a clip's pixels.
 
     Args:
         decoder: version of the decoding code and of the libraries under it.

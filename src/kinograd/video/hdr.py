@@ -1,6 +1,6 @@
 """High dynamic range to 8-bit: what a phone or a player does before it shows the clip.
 
-Without this step PQ and HLG films look washed out and grey, unlike everything the vision
+Without this step PQ and HLG videos look washed out and grey, unlike everything the vision
 tower was trained on. Transfer functions: ITU-R BT.2100-2 tables 4 and 5; diffuse white at
 203 cd/m2: BT.2408; the primaries' matrix: BT.2087; the display's gamma: BT.1886.
 Highlights above white are rolled off exponentially from a knee at three quarters, all
@@ -28,12 +28,12 @@ _LUMA = np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
 
 
 def pq_to_sdr(rgb: np.ndarray) -> np.ndarray:
-    """(3, H, W) uint16 in PQ (SMPTE ST 2084), BT.2020 -> uint8 in BT.709."""
+    """Convert (3, H, W) uint16 in PQ (SMPTE ST 2084), BT.2020, to uint8 in BT.709."""
     return _show(_pq_table()[rgb])
 
 
 def hlg_to_sdr(rgb: np.ndarray) -> np.ndarray:
-    """(3, H, W) uint16 in HLG (ARIB STD-B67), BT.2020 -> uint8 in BT.709."""
+    """Convert (3, H, W) uint16 in HLG (ARIB STD-B67), BT.2020, to uint8 in BT.709."""
     scene = _hlg_table()[rgb]
     luminance = np.tensordot(_LUMA, scene, axes=1)
     # the reference display of 1000 cd/m2 applies a system gamma of 1.2 to luminance

@@ -1,4 +1,4 @@
-"""Images, and frames that somebody has decoded already, as Clips."""
+"""Clips of images and of frames that are decoded already."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
 def clip_from_frames(
     frames: Sequence[Any] | np.ndarray, fps: float, spec: VideoSpec, scaler: Scaler | None = None
 ) -> Clip:
-    """A Clip of frames that are decoded already, resized like decoded ones.
+    """Return a Clip of frames that are decoded already, resized like decoded ones.
 
     Args:
         frames: PIL images or uint8 arrays (H, W, 3), all of one size; taken as the
@@ -55,7 +55,7 @@ def clip_from_frames(
 
 
 def clip_from_image(image: Any, spec: VideoSpec, scaler: Scaler | None = None) -> Clip:
-    """The Clip (T = 1) of a PIL image or uint8 array (H, W, 3).
+    """Return the Clip (T = 1) of a PIL image or uint8 array (H, W, 3).
 
     Raises:
         ValueError: another type or shape, or an aspect ratio beyond 200:1.
@@ -68,7 +68,7 @@ def clip_from_image(image: Any, spec: VideoSpec, scaler: Scaler | None = None) -
 
 
 def image_clip(file: Path, label: str, spec: VideoSpec, scaler: Scaler, max_pixels: int) -> Clip:
-    """The Clip (T = 1) of an image file, turned by its EXIF orientation.
+    """Return the Clip (T = 1) of an image file, turned by its EXIF orientation.
 
     Raises:
         ClipError: NOT_MEDIA, TOO_MANY_PIXELS, UNSUPPORTED or ASPECT.
@@ -99,7 +99,7 @@ class UnsupportedImage(ValueError):
 
 
 def _eight_bits(image: Any) -> Any:
-    """A PIL image of 16 bits, or of fractions, as one of 8; others as they are.
+    """Convert a PIL image of 16 bits or of fractions to 8 bits; return others as they are.
 
     Pillow's own conversion clips them to white or black.
     """
@@ -119,7 +119,7 @@ def _eight_bits(image: Any) -> Any:
 
 
 def rgb_array(frame: Any) -> np.ndarray:
-    """(H, W, 3) uint8; transparency is laid on white, as qwen-vl-utils does.
+    """Return (H, W, 3) uint8; transparency is laid on white, as qwen-vl-utils does.
 
     Raises:
         UnsupportedImage: a PIL image of numbers whose white is unknown.

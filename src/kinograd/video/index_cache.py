@@ -1,4 +1,4 @@
-"""Maps of large files, kept: an hour of film is not read through again for its keyframes.
+"""Cache of the packet indexes of large files, which are not read through again.
 
 Small files need none of this: their packets are read anyway and stay in memory.
 """
@@ -27,7 +27,7 @@ _recent: OrderedDict[str, PacketIndex] = OrderedDict()
 
 
 def open_video(path: str, config: VideoConfig, media_root: str | Path) -> VideoFile:
-    """A VideoFile of ``path`` under ``media_root``; maps of large files are remembered.
+    """Open ``path`` under ``media_root`` as a VideoFile; indexes of large files are cached.
 
     They are kept in this process and, with ``config.cache_dir``, on disk.
 
@@ -52,7 +52,7 @@ def open_video(path: str, config: VideoConfig, media_root: str | Path) -> VideoF
 
 
 def save_index(index: PacketIndex, file: Path) -> None:
-    """Writes ``index``; no reader sees half of it."""
+    """Write ``index`` atomically."""
     arrays = {"pts": index.pts, "key": index.key, "visible": index.visible}
     facts = {k: v for k, v in asdict(index).items() if k not in arrays} | {
         "time_base": str(index.time_base)
@@ -61,7 +61,7 @@ def save_index(index: PacketIndex, file: Path) -> None:
 
 
 def load_index(file: Path) -> PacketIndex | None:
-    """The PacketIndex that ``save_index`` wrote; None if there is none or it is unreadable."""
+    """Return the PacketIndex that ``save_index`` wrote; None if there is none to be read."""
     if (found := read_arrays(file)) is None:
         return None
     arrays, facts = found

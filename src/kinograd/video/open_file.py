@@ -61,7 +61,7 @@ class OpenVideo:
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel over its height."""
+        """Return the width of a pixel over its height."""
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
         return float(aspect) if aspect else 1.0
 
@@ -69,7 +69,7 @@ class OpenVideo:
 
     def _open(self) -> None:
         try:
-            # titles of old films are in old encodings, and of no interest here
+            # titles of old videos are in old encodings, and of no interest here
             self._container = av.open(str(self._file), options=_OPTIONS, metadata_errors="replace")
         except FFmpegError as error:
             raise self._not_media(error) from None
@@ -126,7 +126,7 @@ class OpenVideo:
     # ------------------------------------------------------------------ packets
 
     def _feed(self, first: int, last: int | None) -> Iterator[Packet]:
-        """Packets ``first..last``: from memory, by seeking, or by reading up to them."""
+        """Yield packets ``first..last``: from memory, by seeking, or by reading up to them."""
         stop = None if last is None else last + 1
         if self._packets is not None:
             yield from self._packets[first:stop]
@@ -135,7 +135,7 @@ class OpenVideo:
         yield from islice(packets, first - start, None if stop is None else stop - start)
 
     def _enter(self, wanted: int) -> tuple[int, Iterator[Packet]]:
-        """The packets from a place at or before ``wanted`` on, and the number of the first."""
+        """Return the number of a packet at or before ``wanted``, and the packets from it on."""
         if wanted:
             with suppress(FFmpegError):
                 self._container.seek(int(self.index.pts[wanted]), stream=self._stream)
@@ -149,14 +149,14 @@ class OpenVideo:
         return 0, self._demux()
 
     def _demux(self) -> Iterator[Packet]:
-        """The stream's packets, up to the first that cannot be read: then frames miss."""
+        """Yield the stream's packets, up to the first that cannot be read."""
         try:
             yield from (p for p in self._container.demux(self._stream) if p.size)
         except FFmpegError:
             return
 
     def _plain_decode(self, first: int = 0, *, forgiving: bool = False) -> Iterator[VideoFrame]:
-        """All frames from the packet ``first`` on, in the decoder's order.
+        """Yield all frames from the packet ``first`` on, in the decoder's order.
 
         Args:
             forgiving: continue after packets that cannot be decoded.

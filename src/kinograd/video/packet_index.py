@@ -1,4 +1,4 @@
-"""The packet index of a video file: when each frame is shown and where decoding can start.
+"""Packet index of a video file: when each frame is shown and where decoding can start.
 
 One pass over the packets, without decoding, gives both. A plan over the index says which
 packets to decode for the frames that are wanted: seek to a keyframe when that skips more than
@@ -29,7 +29,7 @@ _DEFAULT_RATE = 25.0
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """The packets of one video stream in decoding order, or its frames where they are counted.
+    """Packets of one video stream in decoding order, or its frames where they are counted.
 
     Attributes:
         pts: int64 (P,) presentation times in ticks.
@@ -58,12 +58,12 @@ class PacketIndex:
     counted: bool = False
 
     def order(self) -> np.ndarray:
-        """int64 (frames,): packet numbers in showing order."""
+        """Return int64 (frames,): packet numbers in showing order."""
         packets = np.flatnonzero(self.visible)
         return packets[np.argsort(self.pts[packets], kind="stable")]
 
     def shown(self) -> np.ndarray:
-        """float64 (frames,): seconds at which each frame is shown, ascending from 0."""
+        """Return float64 (frames,): seconds at which each frame is shown, ascending from 0."""
         ticks = self.pts[self.order()]
         return (ticks - ticks[0]) * float(self.time_base)
 
@@ -76,7 +76,7 @@ class PacketIndex:
         return replace(self, key=np.zeros_like(self.key))
 
     def until(self, seconds: float) -> PacketIndex:
-        """The same map without the frames shown at ``seconds`` or later."""
+        """Return the index without the frames shown at ``seconds`` or later."""
         keep = int(np.searchsorted(self.shown(), seconds - 1e-6))
         visible = np.zeros_like(self.visible)
         visible[self.order()[:keep]] = True
@@ -85,7 +85,7 @@ class PacketIndex:
 
 @dataclass(frozen=True)
 class PacketRange:
-    """PacketCollector ``first..last`` that yield the frames shown at the ticks ``pts``."""
+    """Packets ``first..last``, which yield the frames shown at the ticks ``pts``."""
 
     first: int
     last: int
@@ -93,7 +93,7 @@ class PacketRange:
 
 
 def on_screen(index: PacketIndex, shown: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """int64: for each time the frame on screen, by its place in showing order.
+    """Return int64: for each time the frame on screen, by its place in showing order.
 
     At a constant rate (every frame within half a frame of ``place / rate``) a time means the
     nearest frame, so that rounded times do not slip by one. At a variable rate it means the
@@ -109,7 +109,7 @@ def on_screen(index: PacketIndex, shown: np.ndarray, times: np.ndarray) -> np.nd
 
 
 def plan(index: PacketIndex, places: Sequence[int]) -> list[PacketRange]:
-    """Runs of packets that yield the frames at ``places`` (showing order)."""
+    """Return ranges of packets that yield the frames at ``places`` (showing order)."""
     order = index.order()
     keys = np.flatnonzero(index.key)
     runs: list[PacketRange] = []
@@ -125,7 +125,7 @@ def plan(index: PacketIndex, places: Sequence[int]) -> list[PacketRange]:
 
 
 def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
-    """The last keyframe from which the frame of ``packet`` can be decoded.
+    """Return the last keyframe from which the frame of ``packet`` can be decoded.
 
     A frame shown before a keyframe but stored after it (an open group of pictures)
     refers to the group before, so its entry is the keyframe before.
@@ -137,7 +137,7 @@ def _entry(pts: np.ndarray, keys: np.ndarray, packet: int) -> int:
 
 
 class PacketCollector:
-    """Collects the packets of one stream, in decoding order, into a ``PacketIndex``."""
+    """Collector of the packets of one stream, in decoding order, into a ``PacketIndex``."""
 
     def __init__(self, codec: str) -> None:
         self._codec = codec
@@ -195,7 +195,7 @@ class PacketCollector:
 
 
 def _is_hidden(packet: Packet, codec: str) -> bool:
-    """Whether a packet of VP8 or VP9 holds only a picture that others refer to."""
+    """Return whether a packet of VP8 or VP9 holds only a picture that others refer to."""
     if codec not in ("vp8", "vp9"):
         return False
     data = memoryview(packet)
@@ -223,7 +223,7 @@ def clock(
 
 
 def _duration(ticks: np.ndarray, spans: np.ndarray, time_base: Fraction) -> float:
-    """Seconds from the first frame's start to the last one's end."""
+    """Return the seconds from the first frame's start to the last one's end."""
     last = int(np.argmax(ticks))
     span = int(spans[last])
     if span <= 0:  # unknown: the last frame lasts as long as the typical one

@@ -1,4 +1,4 @@
-"""Frames to the flat patches that the Qwen vision towers take, without torchvision.
+"""Flat patches of frames for the Qwen vision towers, without torchvision.
 
 Equal to the last bit to ``Qwen2VLVideoProcessor``, ``Qwen3VLVideoProcessor`` and their
 image counterparts (transformers 5.19) when those start from frames of the same size.
@@ -18,7 +18,7 @@ import torch
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a vision tower cuts frames: sizes in pixels and frames, channel statistics.
+    """Geometry of a vision tower's patches: sizes in pixels and frames, channel statistics.
 
     Attributes:
         patch: pixels per side of a patch (14; Qwen3-VL 16).
@@ -35,21 +35,21 @@ class Geometry:
 
     @property
     def size_factor(self) -> int:
-        """What frame sides must be multiples of."""
+        """Return the number that frame sides must be multiples of."""
         return self.patch * self.merge
 
     def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """(t, h, w) in patches of a clip of that shape."""
+        """Return (t, h, w) in patches of a clip of that shape."""
         return -(-frames // self.temporal), height // self.patch, width // self.patch
 
     def tokens(self, frames: int, height: int, width: int) -> int:
-        """Language-model tokens of a clip of that shape."""
+        """Return the language-model tokens of a clip of that shape."""
         t, h, w = self.grid(frames, height, width)
         return t * h * w // self.merge**2
 
 
 def patchify(frames: Any, geometry: Geometry) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """Patches float32 (N, D) of uint8 frames (T, C, H, W), and the grid (t, h, w).
+    """Return patches float32 (N, D) of uint8 frames (T, C, H, W), and the grid (t, h, w).
 
     A clip whose length is not a multiple of ``temporal`` repeats its last frame; an image
     is T = 1. Normalisation is (x - 255 mean) / (255 std), rounded as the processors do.

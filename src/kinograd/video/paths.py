@@ -1,4 +1,4 @@
-"""Where media may lie: every path stays under ``media_root``, links included.
+"""Paths of media: every path stays under ``media_root``, links included.
 
 URLs are refused unless the recipe allows them; then each is downloaded once.
 """
@@ -24,7 +24,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: not a 
 
 
 def resolve(path: str, media_root: str | Path, config: VideoConfig) -> Path:
-    """The readable file that ``path`` names under ``media_root``.
+    """Return the readable file that ``path`` names under ``media_root``.
 
     Args:
         path: relative to ``media_root``, as written in the data. An absolute path is
@@ -69,7 +69,7 @@ def is_url(path: str) -> bool:
 
 
 def _inside(path: str, root: Path) -> Path:
-    """The place that ``path`` names, links followed; whether anything is there or not."""
+    """Return the place that ``path`` names, links followed; it need not exist."""
     if not path or "\0" in path:
         raise ClipError(ClipFault.MISSING, repr(path), "not a file name")
     try:
@@ -86,7 +86,7 @@ def _inside(path: str, root: Path) -> Path:
 
 
 def _download(url: str, config: VideoConfig) -> Path:
-    """The local copy of a URL; fetched once, whole or not at all."""
+    """Return the local copy of a URL, which is fetched once."""
     from http.client import HTTPException
     from urllib.request import urlopen
 

@@ -1,4 +1,4 @@
-"""A cut as a file: for people who want to look, and for tools that read only files."""
+"""Rendering of a cut to an mp4 file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def render(
     media: Media, out: str | Path, config: VideoConfig, media_root: str | Path, crf: int = 16
 ) -> Timeline:
-    """Writes ``media`` as H.264 in mp4, at its first source's size (made even) and rate.
+    """Write ``media`` as H.264 in mp4, at its first source's size (made even) and rate.
 
     Sampling the file gives the frames that sampling the cut gives, within codec error.
 
@@ -63,7 +63,7 @@ def render(
 
 
 def _frames(line: Timeline, readers: dict[str, VideoFile]) -> Iterator[np.ndarray]:
-    """(3, H, W) uint8 of every frame of the timeline, in order; few at a time in memory."""
+    """Yield (3, H, W) uint8 of every frame of the timeline, in order."""
     times = np.arange(line.frames) / line.rate
     numbers = np.array([n for n, _ in line.locate(times)])
     canvas = Canvas(_even, Scaler("bicubic"))

@@ -1,4 +1,4 @@
-"""Which frames of a clip a model sees, and at what size. Pure arithmetic, no decoder.
+"""Sampling arithmetic: frames of a clip that a model sees, and their size. No decoder.
 
 The published behaviour of qwen-vl-utils 0.0.14 (``vision_process.py``: ``smart_nframes``,
 ``smart_resize``, the ``linspace`` rule of its readers), which Video-R1, Open-R1-Video and
@@ -17,7 +17,7 @@ MAX_RATIO = 200
 
 
 def smart_nframes(spec: VideoSpec, frame_count: int, native_fps: float) -> int:
-    """How many frames to sample from ``frame_count`` frames at ``native_fps``.
+    """Return the number of frames to sample from ``frame_count`` frames at ``native_fps``.
 
     A multiple of ``spec.frame_factor`` (a model folds that many frames into one patch).
 
@@ -45,9 +45,9 @@ def smart_nframes(spec: VideoSpec, frame_count: int, native_fps: float) -> int:
 
 
 def linspace_indices(frame_count: int, n: int) -> np.ndarray:
-    """int64 (n,): ``torch.linspace(0, frame_count - 1, n).round()`` without torch.
+    """Return int64 (n,): ``torch.linspace(0, frame_count - 1, n).round()`` without torch.
 
-    In float32 and from both ends, as torch computes it, so that ties fall alike.
+    In float32 and from both ends, as torch computes it, so that ties fall equally.
     """
     last = np.float32(frame_count - 1)
     if n == 1:
@@ -62,7 +62,7 @@ def linspace_indices(frame_count: int, n: int) -> np.ndarray:
 def sample(
     duration: float, native_fps: float, frame_count: int, spec: VideoSpec
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frame indices int64 (T,) and their timestamps float64 (T,) in seconds.
+    """Return frame indices int64 (T,) and their timestamps float64 (T,) in seconds.
 
     Indices count the clip's frames at its nominal rate: frame ``i`` is shown from
     ``i / native_fps``, which never exceeds ``duration``.
@@ -78,7 +78,7 @@ def sample(
 def smart_resize(
     height: int, width: int, factor: int, min_pixels: int, max_pixels: float
 ) -> tuple[int, int]:
-    """(height, width): multiples of ``factor`` within the pixel limits, aspect kept.
+    """Return (height, width): multiples of ``factor`` within the pixel limits, aspect kept.
 
     Raises:
         ValueError: if one side is more than 200 times the other.
@@ -100,7 +100,7 @@ def smart_resize(
 
 
 def frame_size(height: int, width: int, n_frames: int, spec: VideoSpec) -> tuple[int, int]:
-    """(height, width) of each of ``n_frames`` sampled frames under ``spec``.
+    """Return (height, width) of each of ``n_frames`` sampled frames under ``spec``.
 
     ``total_pixels`` shares its budget among the frames but leaves each at least 5 %
     more than ``min_pixels``, as qwen-vl-utils does.

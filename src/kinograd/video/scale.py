@@ -1,4 +1,4 @@
-"""From a decoder's frame to 8-bit planar RGB at the final size, the right way up."""
+"""Conversion of a decoder's frame to upright 8-bit planar RGB at the final size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLANES = (2, 0, 1)  # swscale's planar RGB is stored G, B, R
 
 
 class Scaler:
-    """Converts frames to (3, H, W) uint8 RGB; keeps swscale's tables between frames.
+    """Converter of frames to (3, H, W) uint8 RGB; keeps swscale's tables between frames.
 
     Planar output with full chroma interpolation: swscale's packed RGB is about 1.5/255
     too dark, and the planes are what patches and the cache want. Full chroma input: else
@@ -40,7 +40,7 @@ class Scaler:
         self._reformatter = VideoReformatter()
 
     def rgb(self, frame: VideoFrame, height: int, width: int) -> np.ndarray:
-        """(3, height, width) of a decoded frame, as stored (not turned)."""
+        """Return (3, height, width) of a decoded frame, as stored (not turned)."""
         if self._torch_resize and (frame.height, frame.width) != (height, width):
             native = self.rgb(frame, frame.height, frame.width)
             return _resize_in_torch(native, height, width, self._resample)
@@ -57,14 +57,14 @@ class Scaler:
         return planes if to_sdr is None else to_sdr(planes)
 
     def rgb_array(self, array: np.ndarray, height: int, width: int) -> np.ndarray:
-        """The same of an (H, W, 3) array; its own pixels when already at that size."""
+        """Return (3, height, width) of an (H, W, 3) array; its own pixels at that size already."""
         if array.shape[:2] == (height, width):
             return np.ascontiguousarray(array.transpose(2, 0, 1))
         return self.rgb(VideoFrame.from_ndarray(array, format="rgb24"), height, width)
 
 
 def _planes(frame: VideoFrame) -> np.ndarray:
-    """(3, H, W) uint8 or uint16 of a gbrp or gbrp16le frame."""
+    """Return (3, H, W) uint8 or uint16 of a gbrp or gbrp16le frame."""
     dtype = np.dtype("<u2") if frame.format.name == "gbrp16le" else np.dtype(np.uint8)
     out = np.empty((3, frame.height, frame.width), dtype)
     for channel, plane in enumerate(_PLANES):
@@ -89,7 +89,7 @@ def _resize_in_torch(frame: np.ndarray, height: int, width: int, resample: str) 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How a stored frame is turned for showing: transposed first, then mirrored."""
+    """Turn of a stored frame for showing: transposed first, then mirrored."""
 
     transpose: bool = False
     mirror_x: bool = False
@@ -97,7 +97,7 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
-        """From the display matrix: x' = a x + c y, y' = b x + d y, as quarter turns."""
+        """Return the turn of a display matrix (x' = a x + c y, y' = b x + d y), in quarters."""
         try:
             side_data = frame.side_data.get("DISPLAYMATRIX")
         except ValueError:
@@ -114,7 +114,7 @@ class Orientation:
         return cls(True, bool(c < 0), bool(b < 0))
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
-        """(C, H, W) as shown; (C, W, H) when transposed."""
+        """Return (C, H, W) as shown; (C, W, H) when transposed."""
         if self.transpose:
             frame = frame.transpose(0, 2, 1)
         return frame[:, :: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]

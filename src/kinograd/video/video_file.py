@@ -1,4 +1,4 @@
-"""Reading one video file: open, map its packets, decode the frames that are wanted."""
+"""Video file with random access to its frames."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # PacketCollector of smaller files are kept from the mapping pass, so that a file is read once.
 KEEP_BYTES = 32 << 20
-# Decoders that can be told anew for each packet whether to skip it. (libdav1d, for one,
+# Decoders that heed, packet by packet, the wish to skip it. (libdav1d, for one,
 # reads that wish only when it is opened.)
 _SKIPPING = {"h264", "hevc", "mpeg4", "mpeg2video", "vp9"}
 # Codecs whose packets always are in showing order; dav1d's delay is no reordering.
@@ -72,7 +72,7 @@ class VideoFile(OpenVideo):
     # ------------------------------------------------------------------ mapping
 
     def _map(self) -> PacketIndex:
-        """One pass over the packets; those of a small file are kept for decoding."""
+        """Return the index from one pass over the packets; those of a small file are kept."""
         found = PacketCollector(self._codec.name)
         kept: list[Packet] | None = []
         size, broken, end = 0, False, 0.0
@@ -105,7 +105,7 @@ class VideoFile(OpenVideo):
         return index if index.starts_in_order() else self._without_lost_start(index)
 
     def _has_decoding_times_only(self, index: PacketIndex) -> bool:
-        """Whether packet times are those of decoding, although the codec reorders frames.
+        """Return whether packet times are those of decoding, although the codec reorders frames.
 
         AVI and ASF store no other. Elsewhere it shows: with true presentation times some
         packet would be shown before the one in front of it.
@@ -116,7 +116,7 @@ class VideoFile(OpenVideo):
         return ascending or self._container.format.name in ("avi", "asf")
 
     def _counted(self, index: PacketIndex) -> PacketIndex:
-        """The frames of a plain decode, in its order, in place of packets.
+        """Return an index of the frames of a plain decode, in its order.
 
         The times are the decoder's if each frame has its own, else those of a constant rate.
         After a fault frames are assumed as the packets announce them.
@@ -152,7 +152,7 @@ class VideoFile(OpenVideo):
         )
 
     def _without_lost_start(self, index: PacketIndex) -> PacketIndex:
-        """The index without the frames at the start whose references are not in the file.
+        """Return the index without the frames at the start whose references are not in the file.
 
         A stream that was cut without encoding it again begins with them. Frames in front of
         the first intra picture are lost if they are stored before it, or if the decoder,
@@ -188,13 +188,13 @@ class VideoFile(OpenVideo):
         )
 
     def _falls_short(self, packets: int, end: float) -> bool:
-        """Whether the file holds less than its header promises.
+        """Return whether the file holds less than its header promises.
 
         Only some headers promise: mp4 and its kin list their packets (less those that an
         edit list drops), Matroska and AVI give the length in seconds of their longest
         stream; where that starts late, some muxers (FFmpeg's) count from zero and some
         from the start, so only a file that is too short by both counts was cut off.
-        Elsewhere a file that was cut off cannot be told from a shorter one.
+        Elsewhere a file that was cut off looks like a shorter one.
         """
         names = set(self._container.format.name.split(","))
         if "mp4" in names:
@@ -333,7 +333,7 @@ class VideoFile(OpenVideo):
         missing: set[int],
         place_of: dict[int, int],
     ) -> Iterator[tuple[int, VideoFrame]]:
-        """A frame for the missing times at which it is still on screen, one frame's at most."""
+        """Yield a frame for missing times at which it is on screen, one frame's time at most."""
         pts, frame = shown
         end = pts + 1.5 / (self.index.rate * float(self.index.time_base))
         end = end if until is None else min(until, end)
@@ -356,7 +356,7 @@ def _is_intra(frame: VideoFrame) -> bool:
 
 
 def _end(packet: Packet) -> float:
-    """The second at which a packet's content is over, as far as it says."""
+    """Return the second at which a packet's content ends, as far as it says."""
     shown = packet.pts if packet.pts is not None else packet.dts
     if shown is None or not packet.time_base:
         return 0.0

@@ -1,4 +1,4 @@
-"""Views of a clip: what T-GRPO and the order-sensitivity diagnostics compare.
+"""Views of a clip, which T-GRPO and the order-sensitivity diagnostics compare.
 
 A view changes which pixels are shown when, never the number of frames, their size or
 their timestamps, so a twin prompt has the same tokens and positions.
@@ -17,7 +17,7 @@ PAIR = 2  # frames in a temporal patch of the Qwen vision towers
 
 
 def shuffle_order(n_units: int, *key: object) -> np.ndarray:
-    """int64 (n_units,): a permutation addressed by ``key``, never the identity if n >= 2.
+    """Return int64 (n_units,): a permutation addressed by ``key``, never the identity if n >= 2.
 
     Cached features of temporal patches are shuffled by the same order as the frames
     (``features[order]``).
@@ -33,14 +33,14 @@ def shuffle_order(n_units: int, *key: object) -> np.ndarray:
 
 
 def apply_view(clip: Clip, view: View, *key: object) -> Clip:
-    """``clip`` as ``view`` shows it; ``clip`` itself for ``ordered``.
+    """Return ``clip`` as ``view`` shows it; ``clip`` itself for ``ordered``.
 
     Args:
         key: parts of the random key, (run seed, example id, step); only ``shuffled``
             draws from it.
 
     With ``unit="temporal_patch"`` an odd clip first repeats its last frame, as the patch
-    embedding would, so that pairs stay whole.
+    embedding would, so that pairs stay together.
     """
     frames = clip.frames
     match view.kind:

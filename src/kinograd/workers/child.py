@@ -1,4 +1,4 @@
-"""The loop inside a worker process: build a function once, then answer requests with it.
+"""Main loop of a worker process: build a function once, then answer requests with it.
 
 Started as ``python -m kinograd.workers.child FD`` and not through ``multiprocessing``, which
 would import the caller's main module (and its torch) first and needs a guard in every script.
@@ -27,7 +27,7 @@ def serve(channel: Channel) -> None:
     function, failure = None, None
     try:
         function = channel.receive(trusted=True)()
-    except Exception as error:  # noqa: BLE001 - a worker process; the parent is told
+    except Exception as error:  # noqa: BLE001 - a worker process; the parent reports it
         failure = describe(error)
     channel.send(failure)
     while function is not None:
@@ -36,7 +36,7 @@ def serve(channel: Channel) -> None:
         for request in channel.receive(trusted=True):
             try:
                 answer: tuple[bool, Any] = True, function(request)
-            except Exception as error:  # noqa: BLE001 - a worker process; the parent is told
+            except Exception as error:  # noqa: BLE001 - a worker process; the parent reports it
                 answer = False, describe(error)
             try:
                 channel.send(answer)

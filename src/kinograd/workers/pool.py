@@ -4,7 +4,7 @@ Guarantees, whatever a job does to its worker:
 
 - every future ends: with an answer, an error, or by cancellation when the pool closes;
 - a worker that hangs or dies is replaced, and only the job in its hands fails;
-- a job whose worker somebody else killed gets one more try in a fresh worker.
+- a job whose worker was killed from outside gets one more try in a fresh worker.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Worker(Protocol):
 
 @dataclass(eq=False)
 class Job:
-    """A request on its way to an answer.
+    """Queued request and its future answer.
 
     Attributes:
         finish: turns the worker's answer, or a ``WorkerError``, into the future's result.
-        urgent: somebody waits for it.
+        urgent: a caller waits for it.
         claimed: it may start without being claimed again.
         retried: it has had its second try.
         not_before: time of the monotonic clock at which to try to claim it again.
@@ -122,7 +122,7 @@ class Pool:
         return job.future
 
     def prioritise(self, future: Future[Any]) -> None:
-        """Move a job to the head of the queue, if it is still queued: somebody waits for it."""
+        """Move a job to the head of the queue, if it is still queued."""
         with self._condition:
             job = self._queue.get(future)
             if job is not None and not job.urgent:
@@ -210,7 +210,7 @@ class Pool:
                 return
             try:
                 result = job.finish(answer)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
                 job.future.set_exception(error)
             else:
                 job.future.set_result(result)

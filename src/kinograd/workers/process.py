@@ -27,18 +27,18 @@ class NotStarted(WorkerError):
 
 
 class JobFailed(WorkerError):
-    """The worker's function raised; the worker lives on."""
+    """Error of the worker's function; the worker lives on."""
 
 
 class JobTimeout(WorkerError):
-    """The job was not finished in time; its worker was killed."""
+    """A job that was not finished in time; its worker was killed."""
 
 
 class WorkerDied(WorkerError):
-    """The worker died over the job.
+    """Death of the worker over the job.
 
     Attributes:
-        from_outside: somebody else killed it (the kernel short of memory, an administrator),
+        from_outside: it was killed (by the kernel short of memory, or by an administrator),
             so that the job may be innocent.
     """
 

@@ -78,13 +78,13 @@ class Actor:
 
 
 class _Inside:
-    """The actor's own side: the function, and answers one by one."""
+    """Actor's own side: it holds the function and yields answers one by one."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._failure: str | None = None
         try:
             self._function = make()
-        except Exception as error:  # noqa: BLE001 - a worker; the driver is told
+        except Exception as error:  # noqa: BLE001 - a worker; the driver reports it
             self._failure = describe(error)
 
     def failure(self) -> str | None:
@@ -96,5 +96,5 @@ class _Inside:
         for request in requests:
             try:
                 yield True, self._function(request)
-            except Exception as error:  # noqa: BLE001 - a worker; the driver is told
+            except Exception as error:  # noqa: BLE001 - a worker; the driver reports it
                 yield False, describe(error)

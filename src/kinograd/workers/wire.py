@@ -23,7 +23,7 @@ _SEPARATOR = ":"  # between module and name
 
 
 class Channel:
-    """One end of a socket over which whole values travel, each within a time limit.
+    """One end of a socket over which values travel, each within a time limit.
 
     A limit of None waits for ever.
     """
@@ -121,7 +121,7 @@ def load(parts: list[bytearray], trusted: bool = False) -> Any:
 
 
 def _plain(value: Any, buffers: list[bytes | memoryview]) -> Any:
-    """The JSON form of ``value``; buffers are appended to ``buffers``."""
+    """Return the JSON form of ``value``; append its buffers to ``buffers``."""
 
     def plain(part: Any) -> Any:
         return _plain(part, buffers)
