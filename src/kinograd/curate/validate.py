@@ -39,7 +39,7 @@ _ODD_PATH = re.compile(r"^/|^[A-Za-z]:|\\|^[A-Za-z][A-Za-z0-9+.\-]+:|(?:^|/)\.\.
 _PROBED = 4096  # files that a worker remembers
 _SOURCES = 1000
 MANY = "(others)"
-"""What a report counts sources under beyond the first thousand."""
+"""Name under which a report counts the sources beyond the first thousand."""
 
 
 @dataclass(frozen=True, slots=True)
