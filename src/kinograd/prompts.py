@@ -44,16 +44,17 @@ _PLACEHOLDER = re.compile(r"(<video>|<image>)")
 
 
 def question_text(example: Example, config: PromptConfig) -> str:
-    """Write the user's text: question, options, instruction; placeholders stay in it."""
+    """Write the user's text: question, options, instruction; placeholders are still in it."""
     question = example.question
+    kind = KINDS[example.kind]
     if example.options:
-        listed = "".join(f"{option}\n" for option in example.options)
+        listed = "".join(f"{option}\n" for option in kind.shown_options(example.options))
         # Video-R1 puts no newline between question and "Options:"
         if config.template.startswith("video_r1"):
             question = f"{question}Options:\n{listed}"
         else:
             question = f"{question}\n{listed}".rstrip("\n")
-    form = KINDS[example.kind].answer_form
+    form = kind.answer_form
     if config.mode == "direct":
         return question if config.template == "plain" else f"{question.rstrip()}\n{form.strip()}"
     text = (REASON | EVALUATION)[config.template].replace("{question}", question)
@@ -61,17 +62,20 @@ def question_text(example: Example, config: PromptConfig) -> str:
 
 
 def messages(example: Example, config: PromptConfig) -> list[dict]:
-    """Chat messages in transformers' form; media stand where the question says, else first.
+    """Return chat messages in transformers' form; media come where the question says, else first.
+
+    Placeholders count in the question only: an option that reads "<video>" is text.
 
     Raises:
-        DataError: if placeholders and media do not match one to one.
+        DataError: placeholders and media do not match one to one.
     """
     text = question_text(example, config)
+    head = example.question if text.startswith(example.question) else example.question.rstrip()
     kinds = [f"<{m.type.value}>" for m in example.media]
-    parts = [p for p in _PLACEHOLDER.split(text) if p]
+    parts = [p for p in _PLACEHOLDER.split(head) if p]
     named = [p for p in parts if _PLACEHOLDER.fullmatch(p)]
     if not named:
-        parts = [*kinds, text]
+        parts = [*kinds, head]
     elif named != kinds:
         raise DataError(
             f"example {example.id!r}: the question names {named}, its media are {kinds}"
@@ -80,12 +84,16 @@ def messages(example: Example, config: PromptConfig) -> list[dict]:
         {"type": p[1:-1]} if _PLACEHOLDER.fullmatch(p) else {"type": "text", "text": p}
         for p in parts
     ]
+    if tail := text[len(head) :]:
+        if content[-1]["type"] == "text":
+            tail = content.pop()["text"] + tail
+        content.append({"type": "text", "text": tail})
     system = [] if config.system is None else [{"role": "system", "content": config.system}]
     return [*system, {"role": "user", "content": content}]
 
 
 def response_text(example: Example) -> str:
-    """Write the supervised target: rationale in think tags when there is one, then the answer.
+    """Write the supervised target: rationale in think tags if there is one, then the answer.
 
     Video-R1's target is its ``process`` + newline + ``solution``.
     """

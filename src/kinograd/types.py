@@ -265,6 +265,8 @@ class Score:
     unscored: Unscored | None = None
     correct: bool = False
     detail: str = ""
+    answer: str | None = None
+    """The text that was graded; None if the response holds no answer."""
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.unscored is not None):

@@ -172,3 +172,29 @@ def test_a_system_turn_comes_first_when_there_is_one() -> None:
     turns = messages(example(), PromptConfig(system="You are a helpful assistant."))
     assert turns[0] == {"role": "system", "content": "You are a helpful assistant."}
     assert [t["role"] for t in turns] == ["system", "user"]
+
+
+# -------------------------------------------------------------------- options
+
+
+def test_options_without_letters_are_shown_with_letters() -> None:
+    row = example(kind=Kind.MULTIPLE_CHOICE, options=("red", "blue"))
+    for template in REASON:
+        text = question_text(row, PromptConfig.model_validate({"template": template}))
+        assert "A. red\nB. blue" in text
+    lettered = example(kind=Kind.MULTIPLE_CHOICE, options=("A. red", "B. blue"))
+    assert question_text(lettered, PromptConfig()) == question_text(row, PromptConfig())
+
+
+@pytest.mark.parametrize("options", [("A. <video>", "B. <audio>"), ("A. <image>", "B. <video>")])
+@pytest.mark.parametrize("mode", ["reason", "direct"])
+def test_a_placeholder_in_an_option_is_text(options: tuple[str, ...], mode: str) -> None:
+    config = PromptConfig.model_validate({"template": "plain", "mode": mode})
+    row = example("Which tag? ", kind=Kind.MULTIPLE_CHOICE, options=options)
+    (turn,) = messages(row, config)
+    assert [part["type"] for part in turn["content"]] == ["video", "text"]
+    assert turn["content"][1]["text"] == question_text(row, config)
+    named = example("<video> Which tag?", kind=Kind.MULTIPLE_CHOICE, options=options)
+    (turn,) = messages(named, config)
+    assert [part["type"] for part in turn["content"]] == ["video", "text"]
+    assert options[1] in turn["content"][1]["text"]

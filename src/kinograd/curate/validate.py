@@ -23,6 +23,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from kinograd.config.schema import PromptConfig
 from kinograd.config.video import VideoConfig
 from kinograd.curate.answer_leak import find_leak
 from kinograd.curate.journal import Journal, resumable
@@ -33,7 +34,8 @@ from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import atomic_stream, atomic_text
 from kinograd.grading.extract import strip_answer_tags
 from kinograd.kinds import KINDS, check_gold
-from kinograd.types import Example, Media, MediaType
+from kinograd.prompts import messages
+from kinograd.types import DataError, Example, Media, MediaType
 
 _ODD_PATH = re.compile(r"^/|^[A-Za-z]:|\\|^[A-Za-z][A-Za-z0-9+.\-]+:|(?:^|/)\.\.(?:/|$)|\0")
 _PROBED = 4096  # files that a worker remembers
@@ -135,6 +137,10 @@ def check_text(example: Example) -> tuple[Reason, str] | None:
         return Reason.OPTIONS, fault
     if failed := check_gold(example.kind, example.answer, example.options):
         return Reason.ANSWER, failed
+    try:
+        messages(example, PromptConfig())
+    except DataError as error:
+        return Reason.SCHEMA, str(error)
     leak = find_leak(example)
     return (Reason.LEAK, leak) if leak else None
 

@@ -16,7 +16,6 @@ from kinograd.budget import FailureBudget
 from kinograd.config.schema import EvalConfig
 from kinograd.eval.answers import Grade, graded_answers
 from kinograd.eval.metrics import EvalRecord, read_records, summarise
-from kinograd.grading.extract import answer_span
 from kinograd.models.reader import Unreadable
 from kinograd.policy import Policy
 from kinograd.progress import progress
@@ -106,7 +105,7 @@ def _record(group: Group) -> EvalRecord:
     rollout, score = group.rollouts[0], group.scores[0]
     return EvalRecord(
         **_common(group.example, group.view),
-        prediction=answer_span(rollout.text),
+        prediction=score.answer,
         text=rollout.text,
         value=score.value,
         correct=score.correct,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -135,11 +136,40 @@ def option_texts(options: Sequence[str]) -> dict[str, str]:
     >>> option_texts(["A. Red ", "B. blue."])
     {'A': 'red', 'B': 'blue'}
     """
-    letters = [chr(ord("A") + i) for i in range(len(options))]
-    found = [_OPTION.match(o) for o in options]
-    own = [m[1].upper() if m else "" for m in found]
-    bare = [m[2] for m in found if m] if own == letters else options
+    letters, found = _letters(options), [_OPTION.match(o) for o in options]
+    bare = [m[2] for m in found if m] if _own_letters(options) == letters else options
     return {k: _normalise(t) for k, t in zip(letters, bare, strict=True)}
+
+
+def lettered(options: Sequence[str]) -> tuple[str, ...]:
+    """Return the options as they are shown: each with its letter, unless all have theirs.
+
+    >>> lettered(["red", "blue"])
+    ('A. red', 'B. blue')
+    """
+    if _own_letters(options) == _letters(options):
+        return tuple(options)
+    return tuple(f"{k}. {o}" for k, o in zip(_letters(options), options, strict=True))
+
+
+def options_fault(options: Sequence[str]) -> str | None:
+    """Return why no single letter or text could name one of the options; None if it can."""
+    letters, own = _letters(options), _own_letters(options)
+    if len(options) > 26:
+        return f"{len(options)} options, more than there are letters"
+    if own != letters and sorted(own) == letters:
+        return f"the options' own letters stand in the order {', '.join(own)}"
+    texts = Counter(option_texts(options).values())
+    text, count = texts.most_common(1)[0] if texts else ("", 0)
+    return f"{count} options read {text[:60]!r}" if count > 1 else None
+
+
+def _letters(options: Sequence[str]) -> list[str]:
+    return [chr(ord("A") + i) for i in range(len(options))]
+
+
+def _own_letters(options: Sequence[str]) -> list[str]:
+    return [found[1].upper() if (found := _OPTION.match(o)) else "" for o in options]
 
 
 # --------------------------------------------------------------------- letters

@@ -28,6 +28,25 @@ def answer_span(text: str) -> str | None:
     return tail[start + len(_ANSWER) : end].strip() if 0 <= start < end else None
 
 
+def gold_answer(solution: str) -> str | None:
+    """Return the answer of a solution in tags, as the default graders read a response.
+
+    None if nothing but its reasoning holds an ``<answer>``, or if that is empty.
+
+    Raises:
+        ValueError: it gives two different answers.
+    """
+    tail = _after_reasoning(solution)
+    found: list[str] = []
+    start = tail.find(_ANSWER)
+    while start >= 0 and (end := tail.find(_ANSWER_END, start)) >= 0:
+        found.append(tail[start + len(_ANSWER) : end].strip())
+        start = tail.find(_ANSWER, end)
+    if len(set(found)) > 1:
+        raise ValueError(f"two answers: {found[0]!r:.40} and {found[-1]!r:.40}")
+    return found[0] or None if found else None
+
+
 def strip_answer_tags(solution: str) -> str:
     """Return a gold answer without ``<answer>`` tags, stripped."""
     found = answer_span(solution)

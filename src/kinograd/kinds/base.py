@@ -130,6 +130,10 @@ class AnswerKind:
         """Return what is wrong with the options beside the gold answer, or None."""
         return None
 
+    def shown_options(self, options: Sequence[str]) -> tuple[str, ...]:
+        """Return the options as the prompt lists them."""
+        return tuple(options)
+
     def canonical(self, answer: str, options: Sequence[str] = ()) -> str | None:
         """Return a form in which equal answers are equal strings; None if nothing is read."""
         return " ".join(answer.casefold().split()).rstrip(" .") or None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from kinograd.grading.choice import option_texts, read_choice
+from kinograd.grading.choice import lettered, option_texts, options_fault, read_choice
 from kinograd.kinds.base import AnswerKind, Grade, graded, unreadable
 from kinograd.types import Kind, Score
 
@@ -27,12 +26,14 @@ class MultipleChoice(AnswerKind):
         return graded(float(given == wanted), given is not None, given, wanted)
 
     def check_options(self, gold: str, options: Sequence[str]) -> str | None:
-        for text, count in Counter(option_texts(options).values()).items():
-            if count > 1:
-                return f"{count} options read {text[:60]!r}"
+        if fault := options_fault(options):
+            return fault
         if options and read_choice(gold, options) is None:
             return f"the answer {gold[:60]!r} names none of the options"
         return None
+
+    def shown_options(self, options: Sequence[str]) -> tuple[str, ...]:
+        return lettered(options)
 
     def canonical(self, answer: str, options: Sequence[str] = ()) -> str | None:
         return read_choice(answer, options)

@@ -8,6 +8,7 @@ the model's own doing and scores 0; the part ``answered`` distinguishes it from 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from kinograd.config.rewards import RewardConfig
@@ -59,6 +60,7 @@ def grade(
         accuracy: a custom reward that stands in for the grader of the kind.
     """
     mode = MODES[config.mode]
+    answer = mode.read_answer(completion, config)
     formatted = float(config.format == "off" or mode.has_format(completion, config.format))
     if accuracy is not None:
         graded = Grade(accuracy)
@@ -68,7 +70,8 @@ def grade(
         raise UsageError(f"mode {mode.name} has no rule for the kind {kind.value}")
     if isinstance(graded, Score):
         parts = dict(graded.parts) | ({} if config.format == "off" else {"format": formatted})
-        return Score.none(graded.unscored or Unscored.GRADER_ERROR, graded.detail, **parts)
+        reason = graded.unscored or Unscored.GRADER_ERROR
+        return replace(Score.none(reason, graded.detail, **parts), answer=answer)
     parts = {"accuracy": graded.accuracy, **graded.parts}
     task, solved = graded.accuracy + graded.extra, graded.accuracy > config.correct_threshold
     if parts.get("consistency") == 0.0:
@@ -78,7 +81,7 @@ def grade(
     else:
         parts["format"] = formatted
         value = formatted * task if config.combine == "product" else task + formatted
-    return Score(value, parts, None, solved, graded.detail)
+    return Score(value, parts, None, solved, graded.detail, answer)
 
 
 def judge_request(

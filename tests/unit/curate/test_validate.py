@@ -175,6 +175,23 @@ def test_leaks(case: Example, leaks: bool) -> None:
     assert (find_leak(case) is not None) is leaks
 
 
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (choice("Which?", "B. red", "A. blue"), "stand in the order B, A"),
+        (choice("Which?", *map(str, range(27))), "more than there are letters"),
+        (choice("In <video>?", "red", "blue"), "the question names"),
+    ],
+)
+def test_what_training_would_refuse_is_refused(row: Example, why: str) -> None:
+    _, found = check_text(row) or (None, "")
+    assert why in found
+
+
+def test_a_placeholder_in_an_option_is_no_medium() -> None:
+    assert check_text(choice("Which tag?", "<video>", "<image>")) is None
+
+
 def test_checks_of_text_and_paths() -> None:
     assert check_text(example("What?", "tea", Kind.DARK_EVENT)) is None
     reason, why = check_text(example("What?", "<b>", Kind.OCR)) or (None, "")

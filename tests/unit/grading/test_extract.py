@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kinograd.grading.extract import (
     answer_span,
     first_answer,
+    gold_answer,
     has_format,
     published_format,
     think_span,
@@ -111,3 +112,25 @@ def test_long_adversarial_texts_end(text: str) -> None:
     assert not published_format(text, "fullmatch")
     assert not has_format(text, "fullmatch")
     assert not answer_span(text)
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("<answer> B </answer>", "B"),
+        ("<think>perhaps <answer>A</answer>? no</think><answer>B</answer>", "B"),
+        ("<answer>B</answer> again: <answer>B</answer>", "B"),
+        ("<think>perhaps <answer>A</answer></think>", None),
+        ("<answer> </answer>", None),
+        ("B", None),
+        ("<answer>B", None),
+        ("<answer>" * 20_000, None),
+    ],
+)
+def test_the_gold_answer_is_the_one_after_the_reasoning(solution: str, answer: str | None) -> None:
+    assert gold_answer(solution) == answer
+
+
+def test_two_different_gold_answers_are_refused() -> None:
+    with pytest.raises(ValueError, match="two answers: 'B' and 'C'"):
+        gold_answer("<answer>B</answer> or <answer>C</answer>")

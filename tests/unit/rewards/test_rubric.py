@@ -311,3 +311,21 @@ def test_a_gold_answer_must_pass_its_own_grader(
 ) -> None:
     found = check_gold(kind, answer, OPTIONS)
     assert found is None if problem is None else problem in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "answer"),
+    [
+        ("default", "<think><answer>A</answer></think><answer> B </answer>", "B"),
+        ("default", "B", None),
+        ("published:video_r1", "<think><answer>A</answer></think><answer> B </answer>", "A"),
+        ("published:video_r1_eval", " B ", "B"),
+        ("published:vidbridge", "<answer>B", "B"),
+        ("published:dvd_counting_eval", "<answer> 3 </answer>", "3"),
+    ],
+)
+def test_the_score_names_the_answer_that_was_graded(
+    mode: str, text: str, answer: str | None
+) -> None:
+    kind = Kind.NUMERICAL if "dvd" in mode else Kind.MULTIPLE_CHOICE
+    assert grade_text(kind, text, "3" if "dvd" in mode else "B", OPTIONS, mode).answer == answer

@@ -15,6 +15,7 @@ from kinograd.datasets.raw_rows import raw_rows
 from kinograd.datasets.rows import BadRow, LocatedRow, RawRow, Reason, Rejected, RowResult
 from kinograd.datasets.strict_json import MAX_BYTES, TOO_LONG, parse_json
 from kinograd.files import digest
+from kinograd.grading.extract import gold_answer
 from kinograd.types import Cut, DataError, Example, Media, MediaType
 
 JsonRow = dict[str, Any]
@@ -164,31 +165,14 @@ def strings(row: JsonRow, key: str) -> tuple[str, ...]:
 
 
 def gold(row: JsonRow, key: str = "solution") -> str:
-    """Return the inside of a field's ``<answer>`` tags, but not of those in ``<think>`` tags.
-
-    Raises:
-        BadRow: there is no answer, or there are two that differ.
-    """
-    _, outside = _split_tags(text(row, key), "think")
-    answers = {answer.strip() for answer in _split_tags(outside, "answer")[0]}
-    if len(answers) > 1:
-        raise BadRow(Reason.ANSWER, f"{key!r} holds {len(answers)} answers: {row[key]!r:.80}")
-    if not (answer := "".join(answers)):
+    """Return the answer of a solution in ``<answer>`` tags, as the graders read it."""
+    try:
+        answer = gold_answer(text(row, key))
+    except ValueError as error:
+        raise BadRow(Reason.ANSWER, f"{key!r} gives {error}") from None
+    if answer is None:
         raise BadRow(Reason.ANSWER, f"{key!r} holds no <answer>…</answer>: {row[key]!r:.80}")
     return answer
-
-
-def _split_tags(text: str, tag: str) -> tuple[list[str], str]:
-    """Return the insides of a tag's blocks and the text outside of them, in linear time."""
-    opening, closing = f"<{tag}>", f"</{tag}>"
-    inside: list[str] = []
-    outside: list[str] = []
-    at = 0
-    while (start := text.find(opening, at)) >= 0 and (end := text.find(closing, start)) >= 0:
-        outside.append(text[at:start])
-        inside.append(text[start + len(opening) : end])
-        at = end + len(closing)
-    return inside, "".join([*outside, text[at:]])
 
 
 def media_path(value: Any, key: str) -> str:

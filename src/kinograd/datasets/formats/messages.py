@@ -26,7 +26,7 @@ from kinograd.datasets.formats.base import (
 from kinograd.datasets.formats.tagged import guess_kind
 from kinograd.datasets.rows import BadRow, Reason, Rejected
 from kinograd.files import atomic_stream
-from kinograd.grading.extract import first_answer, think_span
+from kinograd.grading.extract import gold_answer, think_span
 from kinograd.types import Cut, Example, Kind, Media
 
 _PLACEHOLDER = re.compile(r"<(video|image)>")
@@ -40,9 +40,12 @@ def load(row: JsonRow, stem: str) -> Example:
     """Return the Example of a row."""
     question, reply, system = _turns(row.get("messages"))
     media = _media(question, strings(row, "videos"), strings(row, "images"))
-    answer = first_answer(reply)
+    try:
+        answer = gold_answer(reply)
+    except ValueError as error:
+        raise BadRow(Reason.ANSWER, f"the assistant's message gives {error}") from None
     rationale = think_span(reply)
-    if answer is None:
+    if answer is None and "<answer>" not in reply.rpartition("</think>")[2]:
         answer = reply.rpartition("</think>")[2].strip()
     if not answer:
         raise BadRow(Reason.ANSWER, "the assistant's message holds no answer")

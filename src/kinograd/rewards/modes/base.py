@@ -50,6 +50,10 @@ class Mode:
         """
         return published_format(text, rule)
 
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        """Return the answer that is graded; None if there is none."""
+        return first_answer(completion)
+
     def judged_texts(self, completion: str, solution: str, reward: RewardConfig) -> tuple[str, str]:
         """Return the (answer, reference) that a judge compares; an answer of "" scores 0."""
         raise NotImplementedError(f"mode {self.name} asks no judge")

@@ -35,8 +35,13 @@ class Default(Mode):
     def has_format(self, text: str, rule: str) -> bool:
         return has_format(text, rule)
 
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        """Return the answer after the reasoning; without tags only under ``format: off``."""
+        span = answer_span(completion)
+        return untagged(completion) if span is None and reward.format == "off" else span
+
     def judged_texts(self, completion: str, solution: str, reward: RewardConfig) -> tuple[str, str]:
-        return read_answer(completion, reward) or "", strip_answer_tags(solution)
+        return self.read_answer(completion, reward) or "", strip_answer_tags(solution)
 
     def grade(
         self,
@@ -68,9 +73,3 @@ class Default(Mode):
     ) -> Grade | Score:
         parts = {**verdict.parts, "answered": float(bool(answer))}
         return super().grade_verdict(kind, answer, replace(verdict, parts=parts), reward)
-
-
-def read_answer(completion: str, reward: RewardConfig) -> str | None:
-    """Return the answer that is graded; without tags it counts only under ``format: off``."""
-    span = answer_span(completion)
-    return untagged(completion) if span is None and reward.format == "off" else span

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kinograd.config.rewards import RewardConfig
 from kinograd.rewards.modes.base import Mode, verified
 from kinograd.types import Kind
 
@@ -19,6 +20,10 @@ class DvdCounting(Mode):
     # math-verify finds no number in "<answer>1</answer>".
     padding = " "
 
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        answer = _LINE_ANSWER.search(completion)
+        return (answer[1] if answer else completion).strip()
+
     def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
         answer, gold = _LINE_ANSWER.search(completion), _LINE_ANSWER.search(solution)
         given = answer[1] if answer else completion
@@ -30,6 +35,10 @@ class DvdCountingEval(DvdCounting):
     """Test (``test_qwen2vl_video_counting.py``): the same integer, written in digits."""
 
     name = "published:dvd_counting_eval"
+
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        answer = _INTEGER_ANSWER.search(completion)
+        return answer[1] if answer else None
 
     def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
         answer, gold = _INTEGER_ANSWER.search(completion), _INTEGER_ANSWER.search(solution)

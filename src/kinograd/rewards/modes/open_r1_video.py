@@ -6,6 +6,7 @@ answers), whatever the answer is.
 
 from __future__ import annotations
 
+from kinograd.config.rewards import RewardConfig
 from kinograd.grading.extract import first_answer
 from kinograd.rewards.modes.base import Mode, gold_of, verified
 from kinograd.types import Kind
@@ -27,6 +28,10 @@ class OpenR1VideoV1(OpenR1Video):
     """The first commit: equivalent, or the same text."""
 
     name = "published:open_r1_video_v1"
+
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        answer = first_answer(completion)
+        return completion.strip() if answer is None else answer
 
     def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
         answer = first_answer(completion)

@@ -22,8 +22,11 @@ class VidBridge(Mode):
     def is_judged(self, kind: Kind, reward: RewardConfig) -> bool:
         return kind in self.kinds and KINDS[kind].always_judged
 
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        return first_answer(completion, unclosed=True)
+
     def judged_texts(self, completion: str, solution: str, reward: RewardConfig) -> tuple[str, str]:
-        answer = first_answer(completion, unclosed=True) or ""
+        answer = self.read_answer(completion, reward) or ""
         reference = first_answer(self.tagged(solution))
         return answer, "None" if reference is None else reference
 

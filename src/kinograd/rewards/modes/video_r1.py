@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kinograd.config.rewards import RewardConfig
 from kinograd.grading import text
 from kinograd.grading.extract import first_answer
 from kinograd.rewards.modes.base import Mode
@@ -31,6 +32,9 @@ class VideoR1Eval(VideoR1):
     """src/eval_bench.py; it scores options, numbers and regression only."""
 
     name = "published:video_r1_eval"
+
+    def read_answer(self, completion: str, reward: RewardConfig) -> str | None:
+        return (first_answer(completion) or completion).strip()
 
     def accuracy(self, kind: Kind, completion: str, solution: str) -> float:
         rule = _EVALUATION.get(kind)
