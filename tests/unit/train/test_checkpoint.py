@@ -115,7 +115,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_again(
 
     assert checkpoint.latest(tmp_path) == tmp_path / "step-1"
     assert "step-2" in caplog.text
-    with pytest.raises(KinogradError, match="not a complete checkpoint"):
+    with pytest.raises(KinogradError, match="not a whole checkpoint"):
         checkpoint.load(newest)
 
     _save(tmp_path, 2, keep=1)
