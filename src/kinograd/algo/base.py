@@ -1,4 +1,4 @@
-"""What every algorithm is: settings, a rule, and answers to what training asks.
+"""Base of all algorithms: settings, a rule, and answers to questions of training.
 
 A method subclasses ``Algorithm`` (or ``GroupAlgorithm``, whose advantage compares the
 rollouts of one group), sets its published defaults, and overrides only what differs.
@@ -31,12 +31,12 @@ from kinograd.section import Positive, Section, is_table
 from kinograd.types import Example, Group, View
 
 State = Mapping[str, Any]
-"""What an algorithm remembers from step to step: plain JSON, kept in checkpoints."""
+"""Memory of an algorithm from step to step: plain JSON, kept in checkpoints."""
 
 
 @dataclass(frozen=True)
 class RuleInputs:
-    """What a rule reads beside the scored groups.
+    """Inputs of a rule beside the scored groups.
 
     Attributes:
         state: ``Advantages.state`` of the previous step.
@@ -71,7 +71,7 @@ class Algorithm(Section):
     """Settings that every method can choose, and what training asks of a method."""
 
     selects_tokens: ClassVar[bool] = False
-    """The loss runs over the tokens of ``select_tokens`` only."""
+    """True if the loss runs over the tokens of ``select_tokens`` only."""
     penalises_tokens: ClassVar[bool] = False
     """``rule`` applies KL penalties token by token; else each reward loses their sum."""
 
@@ -175,12 +175,12 @@ class Algorithm(Section):
 
     @property
     def needs_old_logprobs(self) -> bool:
-        """The learner scores the rollouts before the first update."""
+        """True if the learner scores the rollouts before the first update."""
         return self.old == "learner"
 
     @property
     def needs_ref_logprobs(self) -> bool:
-        """The loss has a KL term."""
+        """True if the loss has a KL term."""
         return self.kl.beta > 0 and self.kl.place == "loss"
 
     @property
@@ -195,7 +195,7 @@ class Algorithm(Section):
 
     @property
     def token_local(self) -> bool:
-        """The loss of a token depends on no other token."""
+        """True if the loss of a token depends on no other token."""
         return self.objective not in ("sequence", "sequence_token")
 
 

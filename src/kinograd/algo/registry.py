@@ -46,7 +46,7 @@ AlgoConfig = Annotated[
     | Relation,
     Field(discriminator="type"),
 ]
-"""The ``algo`` section of a recipe."""
+"""Section ``algo`` of a recipe."""
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     section.model_fields["type"].default: section for section in get_args(get_args(AlgoConfig)[0])

@@ -1,4 +1,4 @@
-"""Where the answer and the reasoning stand in a response.
+"""Extraction of answer and reasoning from a response.
 
 The default rule reads the answer that was given *after* the reasoning. The published
 graders take the first ``<answer>`` of the whole text, hence one that the model only
@@ -63,7 +63,7 @@ def think_span(text: str) -> str | None:
 
 
 def untagged(text: str) -> str | None:
-    """What follows the reasoning in a response without ``<answer>`` tags.
+    """Return the text after the reasoning in a response without ``<answer>`` tags.
 
     None if nothing does, or if the reasoning was opened and never closed.
     """
@@ -96,7 +96,7 @@ def has_format(text: str, rule: str) -> bool:
 
 
 def first_answer(text: str, *, unclosed: bool = False) -> str | None:
-    r"""The published ``re.search(r"<answer>\s*(.*?)\s*</answer>", text, re.DOTALL)``, stripped.
+    r"""Apply the published ``re.search(r"<answer>\s*(.*?)\s*</answer>", text, re.DOTALL)``; strip.
 
     Args:
         unclosed: let the end of the text close the tag (VidBridge-R1's ``(</answer>|$)``).
@@ -109,7 +109,7 @@ def first_answer(text: str, *, unclosed: bool = False) -> str | None:
 
 
 def published_format(text: str, rule: str) -> bool:
-    r"""The published pattern ``<think>.*?</think>\s*<answer>.*?</answer>`` with DOTALL.
+    r"""Match the published pattern ``<think>.*?</think>\s*<answer>.*?</answer>`` with DOTALL.
 
     Args:
         rule: ``fullmatch`` (Video-R1) or ``prefix`` (``re.match``: Open-R1-Video, VidBridge-R1).

@@ -50,7 +50,7 @@ def keyword_reward(answer: str) -> float:
 
 
 def published_keyword_reward(answer: str) -> float:
-    """As released: substrings, no lower limit, and any word of doubt cancels those of order."""
+    """Count as the released code does: substrings, no lower limit, doubt cancels order."""
     text, reward = answer.lower(), 0.0
     if not answer:
         return reward

@@ -1,4 +1,4 @@
-"""The one number that an answer names, as it was written.
+"""Reader of the one number that an answer names, as it was written.
 
 An answer is split into tokens, and the tokens are parsed: number words, digits with separators,
 an exponent, a fraction, a percent sign, a currency, a scale, units (``2 min 30 s``), or a formula,
@@ -300,7 +300,7 @@ class _Reader:
         return None
 
     def _compound(self, number: Quantity) -> Quantity:
-        """Parse smaller units that go on with a quantity: ``2 min 30 s``, ``5 ft 11 in``."""
+        """Parse smaller units that continue a quantity: ``2 min 30 s``, ``5 ft 11 in``."""
         skip = int(self._peek().text in ("and", ","))
         token, name = self._peek(skip), self._peek(skip + 1)
         first = number.unit
@@ -322,7 +322,7 @@ class _Reader:
         return self._compound(total)
 
     def _end_of_number(self) -> None:
-        """Refuse a number that goes on with what is not understood."""
+        """Refuse a number that unknown text follows."""
         token, following = self._peek(), self._peek(1)
         joins = token.text in (",", ".", ":", "_", "-", "/") and token.glued
         if joins and following.kind in ("number", "word") and following.glued:

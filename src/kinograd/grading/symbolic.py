@@ -52,7 +52,7 @@ _grader = _pool(_CPU_SECONDS)
 def equivalent(content: str, solution: str) -> bool:
     """``verify(parse(content), parse(solution))`` as the released graders call it.
 
-    Like them, a failure of the library counts as "not equivalent": they go on to compare
+    Like them, a failure of the library counts as "not equivalent": they then compare
     strings. Their code would hang where this gives up.
     """
     if not (_MATHEMATICAL.search(solution) and _MATHEMATICAL.search(content)):

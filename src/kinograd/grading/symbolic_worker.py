@@ -19,7 +19,7 @@ MEMORY_BYTES = 2 << 30
 
 
 def equivalent(content: str, solution: str) -> bool:
-    """What the released graders call: the candidate as *gold*, both texts whole."""
+    """Call math-verify as the released graders do: candidate as *gold*, both texts in full."""
     library = _math_verify()
     return float(library.verify(library.parse(content), library.parse(solution))) > 0
 

@@ -31,7 +31,7 @@ class Failed:
 
 
 def load(reward: CustomReward) -> Callable[[Example, Rollout], Any]:
-    """The function that ``target`` names.
+    """Import the function that ``target`` names.
 
     Raises:
         UsageError: there is no such module or function.
@@ -53,7 +53,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def call(reward: CustomReward, example: Example, rollout: Rollout) -> float | Failed | None:
-    """What a plain function returns."""
+    """Call a plain function and return its result."""
     try:
         return _number(reward, load(reward)(example, rollout))
     except Exception as error:  # noqa: BLE001 -- foreign code
@@ -63,7 +63,7 @@ def call(reward: CustomReward, example: Example, rollout: Rollout) -> float | Fa
 async def call_async(
     reward: CustomReward, example: Example, rollout: Rollout
 ) -> float | Failed | None:
-    """What an ``async`` function returns."""
+    """Await an ``async`` function and return its result."""
     try:
         return _number(reward, await load(reward)(example, rollout))
     except Exception as error:  # noqa: BLE001 -- foreign code

@@ -42,7 +42,7 @@ _Custom = float | custom.Failed | None
 def score_groups(
     groups: Sequence[Group], config: RewardConfig, judges: Mapping[str, Judge] | None = None
 ) -> list[Group]:
-    """The groups with ``scores`` filled in, those of their twins too.
+    """Return the groups with ``scores`` filled in, those of their twins too.
 
     Args:
         judges: by name; ``config.judges`` says which kind goes to which.
@@ -105,7 +105,7 @@ def check_routing(
 
 
 def scored_without_grading(rollout: Rollout, config: RewardConfig) -> Score | None:
-    """The Score of a rollout that needs no grading."""
+    """Return the Score of a rollout that needs no grading."""
     if len(rollout.token_ids) == 0:
         return Score.none(Unscored.EMPTY, "nothing was generated")
     if rollout.stop is StopReason.LENGTH and config.truncated != "score":
@@ -131,7 +131,7 @@ def _request(example: Example, rollout: Rollout, config: RewardConfig) -> JudgeR
 
 
 def _events(example: Example) -> tuple[str, ...]:
-    """The reference's events, where ``extra.events`` is a list of sentences (DREAM-1K).
+    """Return the reference's events, where ``extra.events`` is a list of sentences (DREAM-1K).
 
     ``extra`` is free: a key of that name that holds something else is not for us.
     """

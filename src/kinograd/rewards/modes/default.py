@@ -21,7 +21,7 @@ from kinograd.types import Kind, Score, Unscored, Verdict
 
 
 class Default(Mode):
-    """The rules of ``kinograd.kinds``; every kind has one."""
+    """Grade by the rules of ``kinograd.kinds``; every kind has one."""
 
     name = "default"
     kinds = frozenset(KINDS)

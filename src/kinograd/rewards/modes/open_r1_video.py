@@ -13,7 +13,7 @@ from kinograd.types import Kind
 
 
 class OpenR1Video(Mode):
-    """The code of the released model: equivalent, or the same first character."""
+    """Grade as the released code does: equivalent, or the same first character."""
 
     name = "published:open_r1_video"
     kinds = frozenset({Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.FREE_FORM})
@@ -25,7 +25,7 @@ class OpenR1Video(Mode):
 
 
 class OpenR1VideoV1(OpenR1Video):
-    """The first commit: equivalent, or the same text."""
+    """Grade as the first commit does: equivalent, or the same text."""
 
     name = "published:open_r1_video_v1"
 
