@@ -155,18 +155,14 @@ class OpenVideo:
         except FFmpegError:
             return
 
-    def _plain_decode(self, first: int = 0, *, forgiving: bool = False) -> Iterator[VideoFrame]:
+    def _plain_decode(self, first: int = 0) -> Iterator[VideoFrame]:
         """Yield all frames from the packet ``first`` on, in the decoder's order.
 
-        Args:
-            forgiving: continue after packets that cannot be decoded.
+        Raises:
+            FFmpegError: a packet cannot be decoded.
         """
         codec = self._codec
         codec.flush_buffers()
         codec.skip_frame = "DEFAULT"
         for packet in chain(self._feed(first, None), (None,)):
-            try:
-                yield from codec.decode(packet)
-            except FFmpegError:
-                if not forgiving:
-                    raise
+            yield from codec.decode(packet)

@@ -102,7 +102,10 @@ class VideoFile(OpenVideo):
             raise self._fault(reason, "its video stream holds no frame")
         if index.counted or self._has_decoding_times_only(index):
             return self._counted(index)
-        return index if index.starts_in_order() else self._without_lost_start(index)
+        if not index.starts_in_order():
+            with suppress(FFmpegError):  # damage, which is reported where it is decoded
+                return self._without_lost_start(index)
+        return index
 
     def _has_decoding_times_only(self, index: PacketIndex) -> bool:
         """Return whether packet times are those of decoding, although the codec reorders frames.
@@ -158,13 +161,13 @@ class VideoFile(OpenVideo):
         the first intra picture are lost if they are stored before it, or if the decoder,
         which knows what they refer to, leaves them out.
         """
-        entries = (f for f in self._plain_decode(forgiving=True) if _is_intra(f))
+        entries = (f for f in self._plain_decode() if _is_intra(f))
         entry = next((f.pts for f in entries if not f.is_corrupt), None)
         found = np.flatnonzero(index.pts == entry)
         if entry is None or len(found) != 1:
             return index
         before: list[int] = []
-        for frame in self._plain_decode(int(found[0]), forgiving=True):
+        for frame in self._plain_decode(int(found[0])):
             if frame.pts is None or frame.pts >= entry:
                 break
             if not frame.is_corrupt:
