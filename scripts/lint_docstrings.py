@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Check the prose of src/: how docstrings begin, and words that readers stumble over.
 
-    scripts/lint_docstrings.py [ROOM...]        # default: all finished rooms
+    scripts/lint_docstrings.py [ROOM...]        # default: the whole package
 
 A docstring begins with a verb and its object ("Read the rows of …") or, for a class, module
 or attribute, with a noun phrase. It does not begin with a word of ``OPENINGS``, which leave
@@ -50,9 +50,6 @@ EXEMPT = {
     ("synthetic/build.py", "scenery"),
 }
 
-# Rooms whose prose is still being rewritten: remove the line once a room has no finding.
-UNFINISHED = ("train",)
-
 Finding = tuple[Path, int, str]
 
 
@@ -91,9 +88,8 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def main(rooms: list[str]) -> int:
-    """Print the findings of the named rooms, by default of all finished ones."""
-    finished = [p for p in sorted(SRC.iterdir()) if p.name not in UNFINISHED]
-    roots = [SRC / room for room in rooms] or finished
+    """Print the findings of the named rooms, by default of the whole package."""
+    roots = [SRC / room for room in rooms] or [SRC]
     paths = [p for r in roots for p in ([r] if r.suffix == ".py" else sorted(r.rglob("*.py")))]
     findings = [finding for path in paths for finding in lint(path)]
     for path, line, message in findings:

@@ -266,7 +266,7 @@ class Score:
     correct: bool = False
     detail: str = ""
     answer: str | None = None
-    """The text that was graded; None if the response holds no answer."""
+    """Text that was graded; None if the response holds no answer."""
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.unscored is not None):

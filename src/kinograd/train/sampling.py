@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def groups(self) -> list[Group]:
-        """The groups that the step trains on, without their prompts."""
+        """Return the groups that the step trains on, without their prompts."""
         return [kept.group for kept in self.kept]
 
 

@@ -46,7 +46,7 @@ R = TypeVar("R", SftRecipe, RlRecipe)
 
 @dataclass
 class Counts:
-    """What a checkpoint keeps beside tensors.
+    """State that a checkpoint keeps beside tensors.
 
     Attributes:
         updates: optimizer steps.
