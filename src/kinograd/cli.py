@@ -92,9 +92,6 @@ def _options(
     """Post-train video language models to reason."""
 
 
-# ------------------------------------------------------------------------ verbs
-
-
 def add_verbs(
     app: typer.Typer, package: str, verbs: Mapping[str, str], words: Sequence[str]
 ) -> typer.Typer:

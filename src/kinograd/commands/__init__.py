@@ -1,8 +1,4 @@
-"""One module per verb: see ``cli.add_verbs``.
-
-A verb is listed here once it works; ``kinograd --help`` shows this table, and only the
-module of the verb that runs is imported.
-"""
+"""One module per verb, imported when it runs: see ``cli.add_verbs``."""
 
 from __future__ import annotations
 

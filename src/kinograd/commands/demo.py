@@ -1,9 +1,4 @@
-"""``kinograd demo``: the method from raw clips to a report on one machine, as one recipe.
-
-It renders a synthetic world, makes a tiny model from scratch, runs the recipe's stages with
-the loops that train large models, trains compute-matched controls beside the last stage,
-evaluates each on held-out clips, and writes a report.
-"""
+"""``kinograd demo``: the method from raw clips to a report on one machine, as one recipe."""
 
 from __future__ import annotations
 

@@ -30,9 +30,6 @@ def run(recipe: RecipeArguments, dry_run: DryRun = False) -> None:
         show_published(loaded.eval.published, Layout(Path(loaded.run.dir)), list(figures))
 
 
-# --------------------------------------------------------------------- tables
-
-
 def percent(cell: dict[str, Any]) -> str:
     """Accuracy with its 95 % interval, in percent."""
     if cell["accuracy"] is None:

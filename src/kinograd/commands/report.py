@@ -14,8 +14,7 @@ _OWN = b'content="Kinograd report"'
 
 def run(
     folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders."),
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders.")
     ],
     out: Annotated[
         Path | None,

@@ -1,9 +1,7 @@
 """Chains of thought from a teacher: ask, journal, grade, keep what verifies.
 
-The pipeline of Video-R1's 165k chains of thought. The journal holds replies and nothing that
-follows from them, so that another threshold selects from the same replies.
-
-The questions are those of training: ``kinograd.prompts`` holds the published texts.
+The pipeline of Video-R1's 165k chains of thought, with the questions of ``kinograd.prompts``.
+The journal holds replies only, so that another threshold selects from the same replies.
 """
 
 from __future__ import annotations

@@ -1,16 +1,8 @@
-"""Questions that give their answer away.
+"""Questions that give their answer away, stated or quoted (``docs/guide/data-quality.md``).
 
-Two things are searched for, after normalisation (case, punctuation, white space):
-
-1. *stated*: the question says "answer is X", "answer: X" or "answer = X" and X is the gold
-   answer; for multiple choice X is the gold letter.
-2. *quoted*: the gold answer, of at least three words, occurs word for word in the question.
-   For multiple choice the text of the gold option is looked for, and no other option's text
-   may occur there too.
-
-A question that holds the word "or" offers alternatives, and is passed over. Numbers and
-answers of one or two words are only looked for as *stated*: "What colour is the red car?"
-leaks, but most such hits ("How many of the 3 men ...": 3) do not.
+For multiple choice the gold letter is looked for as *stated*, the text of the gold option as
+*quoted*. Short answers are not looked for as quoted: "What colour is the red car?" leaks, but
+most such hits ("How many of the 3 men ...": 3) do not.
 """
 
 from __future__ import annotations

@@ -1,26 +1,25 @@
 """Contamination: clips, files and questions that evaluation and training files share.
 
-A row of the evaluation is reported for each of
-
-- *file*: one of its source files is used in training: the same path, or (with clips looked
-  at) the same bytes under another name (size, first and last 64 KiB);
-- *clip*: one of its clips is a near-duplicate of one of training's
-  (``find_similar``); only with clips looked at;
-- *question*: training asks the same question with the same options after normalisation, and
-  neither file asks it about more than one clip. A template ("What happens in the video?")
-  that is asked about many clips says nothing of any one row.
+``docs/guide/data-quality.md`` says what counts as shared. Files are compared by path and, with
+clips looked at, by content (size, first and last 64 KiB).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from kinograd.config.video import VideoConfig
 from kinograd.curate.journal import Journal, resumable
-from kinograd.curate.near_duplicates import Thumbnailer, find_similar, media_key, question_key
+from kinograd.curate.near_duplicates import (
+    Thumbnailer,
+    find_similar,
+    media_key,
+    no_pictures,
+    question_key,
+)
 from kinograd.datasets.rows import Rejected
 from kinograd.datasets.seen_keys import SeenKeys
 from kinograd.files import digest_ends
@@ -72,7 +71,7 @@ def overlap(
     Args:
         media_root: of both; None: paths and questions only.
     """
-    make = _nothing if media_root is None else partial(_Printer, config, media_root)
+    make = no_pictures if media_root is None else partial(_Printer, config, media_root)
     run = partial(resumable, make, journal=journal, workers=workers, backend=backend)
     templates = _Templates()
     for _, row in evaluation():
@@ -139,21 +138,16 @@ class _Printer:
         self._thumbnailer = Thumbnailer(config, media_root)
 
     def __call__(self, example: Example) -> dict[str, Any]:
+        from kinograd.video.paths import resolve
+
         record = self._thumbnailer(example)
-        return record if "clip" in record else record | {"prints": [*self._prints(example)]}
+        if "clip" in record:
+            return record
+        files = (resolve(path, self._root, self._config) for path in _paths(example))
+        return record | {"prints": [f"bytes {digest_ends(file)}" for file in files]}
 
     def close(self) -> None:
         self._thumbnailer.close()
-
-    def _prints(self, example: Example) -> Iterator[str]:
-        from kinograd.video.paths import resolve
-
-        for path in _paths(example):
-            yield f"bytes {digest_ends(resolve(path, self._root, self._config))}"
-
-
-def _nothing() -> Callable[[Example], dict[str, Any]]:
-    return lambda _: {}
 
 
 def _paths(example: Example) -> list[str]:

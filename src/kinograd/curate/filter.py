@@ -1,9 +1,7 @@
 """Difficulty by sampling: the pass rate of every row, and the rows worth training on.
 
-A row that is always right (or always wrong) gives a group without advantage. VidBridge-R1
-drops what its base model answers right five times of five and captions whose five AutoDQ
-scores lie too close together. The policy comes as a function; what it could not read is
-``kinograd.models``'s Unreadable.
+A row that is always right (or always wrong) gives a group without advantage. The policy comes
+as a function; what it could not read is ``kinograd.models``'s Unreadable.
 """
 
 from __future__ import annotations

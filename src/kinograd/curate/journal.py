@@ -1,9 +1,8 @@
 """Results kept while a verb works, so that a killed one resumes where it stopped.
 
 A journal is a scratch file beside the outputs: a header with the digest of everything that
-decides the results, then one record per id, appended as results come. The verb writes its
-final files from it, in the order of its input and atomically, so that an interrupted run and
-an uninterrupted one end with the same bytes. One process at a time may hold a journal.
+decides the results, then one record per id. The verb writes its final files from it, in the
+order of its input, so that an interrupted and an uninterrupted run end with the same bytes.
 """
 
 from __future__ import annotations

@@ -188,11 +188,7 @@ def _turns(n: int, seed: int, source: int) -> Iterator[tuple[int, int]]:
 
 
 def _places(path: Path) -> array[int]:
-    """Return the byte offset of every row.
-
-    Raises:
-        DataError: the file is missing or holds no rows.
-    """
+    """Return the byte offset of every row of a file that has some."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     places, place = array("Q"), 0

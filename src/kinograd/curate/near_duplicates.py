@@ -1,11 +1,7 @@
 """Near-duplicate rows: questions compared as text, clips as thumbnails.
 
-Two rows are duplicates if their questions and options agree after normalisation and
-
-- their media are the same cuts of the same files, or
-- with clips compared: their answers agree too, they have as many media, and each medium is
-  similar to its counterpart (``find_similar``). Rows with other answers are kept: the
-  difference may be the point of the question.
+``docs/guide/data-quality.md`` states the rule. Rows with other answers about similar clips are
+kept: the difference may be the point of the question.
 """
 
 from __future__ import annotations
@@ -48,9 +44,6 @@ def media_key(example: Example) -> str:
     return json.dumps([media_to_json(m) for m in example.media])
 
 
-# --------------------------------------------------------------------- pictures
-
-
 def thumbnails(frames: np.ndarray) -> bytes:
     """Return ``BYTES`` bytes: the mean colour of each cell of an 8 x 8 grid in four frames.
 
@@ -77,7 +70,7 @@ def find_similar(mine: bytes, others: bytes | bytearray) -> int | None:
     wanted = np.frombuffer(mine, np.uint8)
     known = np.frombuffer(others, np.uint8).reshape(-1, len(mine))
     found = np.arange(len(known))
-    for step in (31, 1):  # few cells tell most clips refuse_overwrite
+    for step in (31, 1):  # a few cells rule out most clips
         near, cells = known[found, ::step], wanted[::step]
         differ = np.maximum(near, cells) - np.minimum(near, cells)
         found = found[(differ <= MOST_DIFFERENT).all(axis=1)]
@@ -113,9 +106,6 @@ class Thumbnailer:
 
     def close(self) -> None:
         self._store.close()
-
-
-# ------------------------------------------------------------------------- rows
 
 
 class DuplicateFinder:
@@ -164,7 +154,7 @@ def dedup(
     Args:
         media_root: None: clips are not looked at, only the same cuts are found.
     """
-    make = _nothing if media_root is None else partial(Thumbnailer, config, media_root)
+    make = no_pictures if media_root is None else partial(Thumbnailer, config, media_root)
     found = resumable(make, rows, journal, workers=workers, backend=backend)
     finder = DuplicateFinder()
 
@@ -183,5 +173,6 @@ def dedup(
     return write_with_quarantine(out, kept())
 
 
-def _nothing() -> Callable[[Example], dict[str, Any]]:
+def no_pictures() -> Callable[[Example], dict[str, Any]]:
+    """Return the function for ``resumable`` that looks at no clip."""
     return lambda _: {"pictures": []}

@@ -173,13 +173,13 @@ class Measurer:
         self._spec = config.spec(size_factor)
         self._measure = lru_cache(4096)(self._uncached)
 
-    def __call__(self, row: Example | Rejected) -> Measures:
-        """``{"clips": {"seconds": [...], ...}}``, ``failed`` with the first fault beside it."""
+    def __call__(self, row: Example | Rejected) -> tuple[Example | Rejected, Measures]:
+        """Return the row with ``{"clips": {"seconds": [...], ...}}``, ``failed`` if one failed."""
         found = [self._measure(m) for m in ([] if isinstance(row, Rejected) else row.media)]
         good = [f for f in found if not isinstance(f, str)]
         names = ("seconds", "frames", "visual tokens")
         clips = {"clips": {name: [f[i] for f in good if f[i]] for i, name in enumerate(names)}}
-        return clips | next(({"failed": f} for f in found if isinstance(f, str)), {})
+        return row, clips | next(({"failed": f} for f in found if isinstance(f, str)), {})
 
     def _uncached(self, medium: Media) -> tuple[float, int, int] | str:
         from kinograd.video.decode import decode
@@ -235,19 +235,9 @@ def summarise(
     if media_root is None:
         measured = ((row, {}) for row in rows)
     else:
-        make = partial(_Beside, config, media_root, size_factor)
+        make = partial(Measurer, config, media_root, size_factor)
         measured = map_rows(make, rows, workers=workers, backend=backend)
     for row, measures in measured:
         summary.add(row, measures)
         advance()
     return summary.to_json()
-
-
-class _Beside:
-    """A row with its measures."""
-
-    def __init__(self, config: VideoConfig, media_root: str, size_factor: int) -> None:
-        self._measurer = Measurer(config, media_root, size_factor)
-
-    def __call__(self, row: Example | Rejected) -> tuple[Example | Rejected, Measures]:
-        return row, self._measurer(row)

@@ -1,9 +1,8 @@
 """Published archives, extracted where they lie, as Video-R1's layout wants.
 
-Every file appears complete or not at all, and one that is there in its size is not written
-again: an interrupted extraction resumes. Refused are members that would land outside of their
-folder, through ``..``, an absolute path or a link; links; and members that would replace a file
-that is there in another size, an archive or the journal.
+Every file appears complete or not at all; an interrupted extraction resumes. Members that would
+land outside of their folder (``..``, an absolute path, a link), links, and members that would
+replace another file, an archive or the journal are refused.
 """
 
 from __future__ import annotations
@@ -106,11 +105,7 @@ class _Plan:
 
 
 def _plan(opened: zipfile.ZipFile, root: Path, own: set[Path]) -> _Plan:
-    """Sort the members of an archive.
-
-    Args:
-        own: files that are never replaced: the archives and the journal.
-    """
+    """Sort the members of an archive; ``own`` files are never replaced."""
     plan = _Plan()
     for member in opened.infolist():
         target = _target(root, member)

@@ -1,15 +1,6 @@
 """Check of every row: schema, gold answer against its own grader, clips.
 
-Checked in this order, and a row is rejected for the first thing found:
-
-- *schema*: the row follows the data contract (the reader says so); its id is new.
-- *options*: multiple choice: no two equal options, the gold answer names one of them.
-- *answer*: the gold answer gets full marks from its own grader.
-- *leak*: the question gives its answer away (``kinograd.curate.answer_leak`` says precisely).
-- *duplicate*: the same question, with the same options, about the same cuts, as before.
-- *path*: relative, inside ``media_root``, with ``/``; no address.
-- *missing*, *clip*: only with a ``media_root``. Every file is opened and mapped, every cut
-  laid against its files; with ``decode`` the clip is decoded as training would.
+``docs/guide/data-quality.md`` lists the checks; a row is rejected for the first that fails.
 """
 
 from __future__ import annotations

@@ -10,14 +10,7 @@ from kinograd.config.data_formats import FORMAT_MODULES
 from kinograd.datasets.formats import find_format
 from kinograd.datasets.formats.shards import manifest_of
 from kinograd.datasets.raw_rows import raw_rows
-from kinograd.datasets.rows import (
-    LocatedRow,
-    RawRow,
-    Reason,
-    Rejected,
-    RowResult,
-    reject_repeated,
-)
+from kinograd.datasets.rows import LocatedRow, RawRow, Reason, Rejected, RowResult, reject_repeated
 from kinograd.types import DataError, Example, UsageError
 
 

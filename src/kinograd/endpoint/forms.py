@@ -1,18 +1,7 @@
 """Forms that a structured reply may take: how each is asked for, constrained and parsed.
 
-The released judge of VidBridge-R1 searches the free reply for digits and words, so
-"Score: 1. It covers 1 of 2 events." counts as 2 and "This is not True: False" as true.
-Here a form is imposed where the endpoint can do it, strongest first, and read strictly
-everywhere: a reply of another form is no verdict.
-
-=============  ==================================================================
-mode           how the reply is bound to its form
-=============  ==================================================================
-choice         vLLM's ``structured_outputs.choice``: the reply is one of the labels
-regex          ``structured_outputs.regex`` (vLLM) and ``regex`` (SGLang)
-json_schema    ``response_format``, as commercial endpoints and llama.cpp offer
-text           not bound; the last line must be the verdict and nothing else
-=============  ==================================================================
+A form is imposed where the endpoint can do it (``docs/guide/judges.md`` lists the modes), and
+read strictly everywhere: a reply of another form is no verdict.
 """
 
 from __future__ import annotations
@@ -38,12 +27,7 @@ class Mode(StrEnum):
 
 
 def _bound(mode: Mode, pattern: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """Build the fields of a request's JSON body that bind the reply.
-
-    Args:
-        pattern: regular expression of the bare reply.
-        properties: of the JSON object, each with its schema.
-    """
+    """Build the fields of a request that bind the reply to a regular expression or JSON object."""
     if mode is Mode.TEXT:
         return {}
     if mode is not Mode.JSON_SCHEMA:

@@ -84,9 +84,6 @@ def unavailable(detail: str, **more: Any) -> Failure:
     return Failure(Unscored.JUDGE_UNAVAILABLE, detail, **more)
 
 
-# ------------------------------------------------- the part of a response we read
-
-
 def _or_none(value: Any, handler: Any) -> Any:
     try:
         return handler(value)
@@ -178,9 +175,6 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
     except (ValueError, TypeError):  # TypeError: the text itself holds a lone surrogate
         return None
     return found if isinstance(found, dict) else None
-
-
-# --------------------------------------------------------------- bodies and headers
 
 
 class BodyError(Exception):

@@ -219,11 +219,7 @@ class StructuredClient:
         return unavailable(why, retryable=False)
 
     def _require_model(self, completion: ChatCompletion) -> None:
-        """Record the model that a server names; reject one whose replies the cache does not hold.
-
-        Raises:
-            UsageError: the cache holds replies of another model under the same name.
-        """
+        """Record the model that a server names; reject one that the cache has no replies of."""
         said = completion.model
         if not said:
             return

@@ -88,8 +88,6 @@ class ModelJudge:
             **{f"unscored/{reason.value}": n for reason, n in self._unscored.items()},
         }
 
-    # ------------------------------------------------------------- one request
-
     async def _ask(
         self, put: AskForm, prompt: str, form: Form, values: Mapping[str, str]
     ) -> Parsed[Any] | Failure:

@@ -1,9 +1,7 @@
 """Outages of a judge: mask failed verdicts, then pause and retry, then stop the run.
 
-A few failures are masked: those rollouts are unscored and carry no advantage. When more
-than ``max_failure_rate`` of the last ``window`` verdicts failed, the judge is down rather
-than unlucky. Training on would turn the run into a lottery over who got through, so the
-run waits for the judge, and if that does not help it stops with its weights untouched.
+When more than ``max_failure_rate`` of the last ``window`` verdicts failed, the judge is down
+rather than unlucky, and training on would turn the run into a lottery over who got through.
 """
 
 from __future__ import annotations

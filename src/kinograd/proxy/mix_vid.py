@@ -19,12 +19,7 @@ from kinograd.endpoint.replies import Failure
 from kinograd.grading.choice import option_texts
 from kinograd.proxy.source_video import Segments, SourceVideo, pair_up, video_medium
 from kinograd.proxy.task import Length, TaughtTask
-from kinograd.proxy.teacher_tools import (
-    Record,
-    TeacherTools,
-    read_json,
-    rejected_by_teacher,
-)
+from kinograd.proxy.teacher_tools import Record, TeacherTools, read_json, rejected_by_teacher
 from kinograd.section import Fraction, Positive
 from kinograd.types import Example, Kind
 from kinograd.video.cut import media_from_json, media_to_json

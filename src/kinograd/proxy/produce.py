@@ -22,12 +22,7 @@ from kinograd.endpoint.teacher import ASKED, Teacher
 from kinograd.judge import build_judges
 from kinograd.kinds import check_gold
 from kinograd.progress import progress
-from kinograd.proxy.source_video import (
-    SourceVideo,
-    assign_splits,
-    make_prober,
-    raw_clips,
-)
+from kinograd.proxy.source_video import SourceVideo, assign_splits, make_prober, raw_clips
 from kinograd.proxy.task import ProxyTask, TaughtTask
 from kinograd.proxy.teacher_tools import Record, TeacherTools
 from kinograd.types import DataError, Example, UsageError

@@ -16,17 +16,7 @@ from kinograd.curate.events import Event, annotated_events
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.files import digest_ends
 from kinograd.keys import derive_seed, generator
-from kinograd.types import (
-    Black,
-    Cut,
-    DataError,
-    Example,
-    Kind,
-    Media,
-    MediaType,
-    Span,
-    UsageError,
-)
+from kinograd.types import Black, Cut, DataError, Example, Kind, Media, MediaType, Span, UsageError
 from kinograd.video.cut import Timeline, validate_cut
 from kinograd.video.decode import probe
 from kinograd.video.faults import ClipError
@@ -122,9 +112,6 @@ def lettered(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{chr(ord('A') + i)}. {text}" for i, text in enumerate(texts))
 
 
-# ---------------------------------------------------------------------- reading
-
-
 def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:
     """Yield every video file under ``folder`` as a row without question; its id is its path.
 
@@ -181,9 +168,6 @@ def make_prober(
         return SourceVideo(row, line, tuple(sorted(sources)), row.split, where, events)
 
     return probed
-
-
-# ----------------------------------------------------------------------- splits
 
 
 def assign_splits(

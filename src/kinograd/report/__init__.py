@@ -1,8 +1,7 @@
 """Reports: run folders in, one HTML file out that opens offline and survives e-mail.
 
-The room reads files only, never a model, and imports nothing heavy. Text of a run is data,
-not markup: the page escapes it, embeds it as escaped JSON and shows it through
-``textContent``; a content security policy forbids everything else.
+Text of a run is data, not markup: the page escapes it, embeds it as escaped JSON and shows it
+through ``textContent``; a content security policy forbids everything else.
 """
 
 from __future__ import annotations

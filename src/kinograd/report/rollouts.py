@@ -127,10 +127,7 @@ def _embed_strips(out: Embedded, folders: dict[str, Path], limit: int) -> None:
 
 
 def _data_uri(folder: Path, name: str) -> str | None:
-    """Encode a strip as a data URI, or return None if it is missing or not a JPEG.
-
-    A name cannot lead out of the folder.
-    """
+    """Encode a strip as a data URI; None if it is missing, not a JPEG or outside the folder."""
     file = folder / name
     if not _STRIP_NAME.fullmatch(name) or not file.is_file() or file.is_symlink():
         return None

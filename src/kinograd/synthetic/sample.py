@@ -1,9 +1,8 @@
 """Samples that families compose: clips, a question about them, its answer, a rationale.
 
-Families that need temporal order follow one rule: draw the bag of events and the question
-first, then the answer uniformly among those that some order of the events gives, then an
-order uniformly among those that give it. An observer who sees the frames without their
-order can only guess uniformly among ``1 / chance`` answers.
+Families that need temporal order draw the bag of events and the question first, then the answer
+uniformly among those that some order of the events gives, then an order uniformly among those
+that give it. Without the order of frames, a guess is right with probability ``chance``.
 """
 
 from __future__ import annotations

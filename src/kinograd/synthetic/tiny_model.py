@@ -1,15 +1,10 @@
 """Tiny Qwen2.5-VL models from scratch: weights, tokenizer and processor files in one folder.
 
-The folder is an ordinary checkpoint: transformers and vLLM load it like the real one. The
-architecture is Qwen2.5-VL's own (Bai et al. 2025, arXiv 2502.13923); only the sizes differ.
+The folder is an ordinary checkpoint for transformers and vLLM; only the sizes differ from
+Qwen2.5-VL's architecture (Bai et al. 2025, arXiv 2502.13923).
 
-The tokenizer is byte-level BPE without merges: whole words of the vocabulary are single
-tokens, every other text falls back to bytes, so any string encodes and decodes back exactly.
-``<think>``, ``</think>``, ``<answer>`` and ``</answer>`` are single tokens, so their
-boundaries never depend on the text around them.
-
-The default words are those of the synthetic world, in which these models are trained, and
-those of the prompt templates.
+The tokenizer is byte-level BPE without merges: words of the synthetic world and the prompt
+templates are single tokens, and so are the think and answer tags; other text falls back to bytes.
 """
 
 from __future__ import annotations

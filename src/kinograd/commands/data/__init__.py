@@ -1,8 +1,4 @@
-"""``kinograd data VERB IN... -o OUT [KEY=VALUE...]``: one module per verb.
-
-Inputs are positional, the output is ``-o/--out``, settings are ``KEY=VALUE`` words that the
-verb's section ``Settings`` types and documents (``commands.settings``).
-"""
+"""``kinograd data VERB IN... -o OUT [KEY=VALUE...]``: one module per verb."""
 
 VERBS = {
     "import": "Read a file of any known format into canonical rows",

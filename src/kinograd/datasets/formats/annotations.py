@@ -5,10 +5,7 @@
 * YouCook2: the same with ``annotations`` and ``sentence``
 * ActivityNet Captions: ``{video: {"duration", "timestamps": [[start, end]], "sentences"}}``
 
-Each video is one Example: describe it. ``extra.events`` lists what happens when, which the
-builders of proxy tasks use; the answer is the same as one text. Media lie at
-``recipe_type/video.mp4`` where there is a recipe type (as COIN's download script puts them),
-else at ``video.mp4``; a ``layout`` such as ``{subset}/{id}.mp4`` says otherwise.
+``extra.events`` lists what happens when; the answer is the same as one text.
 """
 
 from __future__ import annotations

@@ -93,9 +93,7 @@ class Format:
 
 
 def format_of_rows(
-    rows: RowFormat,
-    about: str,
-    write: Callable[[Path, Iterable[Example]], Written] | None = None,
+    rows: RowFormat, about: str, write: Callable[[Path, Iterable[Example]], Written] | None = None
 ) -> Format:
     """Return the file format whose rows are those of ``rows``."""
 
@@ -141,9 +139,6 @@ def _content_id(example: Example) -> str:
     """Return an id that does not change when rows around this one come and go."""
     paths = [p for m in example.media for p in m.cut.paths]
     return digest(json.dumps([paths, example.question, example.answer]), 8)
-
-
-# -------------------------------------------------------------------- fields
 
 
 def text(row: JsonRow, key: str) -> str:

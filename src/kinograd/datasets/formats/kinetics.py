@@ -1,8 +1,7 @@
 """Kinetics: ``label,youtube_id,time_start,time_end,split`` and a folder of clips.
 
-A clip lies at ``<youtube_id>_<start>_<end>.mp4``, times with six digits, as the usual
-download scripts name it; a ``layout`` such as
-``{split}/{label}/{youtube_id}_{time_start:06d}_{time_end:06d}.mp4`` says otherwise.
+A ``layout`` such as ``{split}/{label}/{youtube_id}_{time_start:06d}_{time_end:06d}.mp4`` says
+where a clip lies; the default is that of the usual download scripts.
 """
 
 from __future__ import annotations

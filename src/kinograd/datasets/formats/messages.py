@@ -136,12 +136,7 @@ def dump(example: Example) -> JsonRow:
 
 
 FORMAT = format_of_rows(
-    RowFormat(
-        "messages",
-        load,
-        {"messages", "videos", "images", "kind"},
-        {"messages"},
-    ),
+    RowFormat("messages", load, {"messages", "videos", "images", "kind"}, {"messages"}),
     "messages with <video> and <image> placeholders (ms-swift, LLaMA-Factory)",
     write,
 )

@@ -61,11 +61,7 @@ def load_open_r1_video(row: JsonRow, stem: str) -> Example:
 
 
 def _two_characters(response: str) -> str:
-    """Return the first two characters of a response, which are all that the project keeps.
-
-    Raises:
-        BadRow: they are the beginning of more than a letter.
-    """
+    """Return the first two characters of a response, which are all that the project keeps."""
     answer = response[:2]
     if answer != response.strip() and not _LETTER.fullmatch(answer):
         raise BadRow(Reason.ANSWER, f"the first two characters, {answer!r}, are no answer")
@@ -123,10 +119,7 @@ FORMATS = (
     ),
     format_of_rows(
         RowFormat(
-            "dvd_counting",
-            load_dvd_counting,
-            _TAGGED | {"video_filename"},
-            {"video_filename"},
+            "dvd_counting", load_dvd_counting, _TAGGED | {"video_filename"}, {"video_filename"}
         ),
         "Video-R1's DVD-counting JSONL: video_filename, problem, solution",
     ),

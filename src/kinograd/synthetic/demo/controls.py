@@ -119,9 +119,6 @@ def _with_rationale(example: Example, rationale: str, number: int) -> Example:
     return replace(example, id=f"{example.id}-{number}", rationale=rationale.strip())
 
 
-# ------------------------------------------------------------------ time measured
-
-
 def _rows(recipe: DemoRecipe, place: int) -> list[dict[str, Any]]:
     return finished_steps(Path(recipe.dir) / list(recipe.stages)[place])
 

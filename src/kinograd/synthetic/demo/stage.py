@@ -16,8 +16,6 @@ from kinograd.train.rl import train_rl
 from kinograd.train.sft import train_sft
 from kinograd.types import UsageError
 
-# ---------------------------------------------------------------------- training
-
 
 def train(recipe: DemoRecipe, name: str, sections: dict[str, Any], model: Path) -> Path:
     """Run or resume one stage from ``model``; return the path of the trained model."""
@@ -65,9 +63,6 @@ def parse_stage(recipe: DemoRecipe, name: str, sections: dict[str, Any], **fixed
                 paths = [str(world / f) for f in tree[where][key]]
                 tree[where] = tree[where] | {key: paths}  # a table that the recipe may hold, too
     return parse_recipe(tree, [(f"stages.{name}", tree)])
-
-
-# -------------------------------------------------------------------- evaluation
 
 
 def held_out(recipe: DemoRecipe, name: str, sampled: bool) -> Path:

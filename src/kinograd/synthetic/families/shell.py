@@ -52,10 +52,7 @@ def compose(rng: np.random.Generator, config: SyntheticConfig) -> SyntheticSampl
     return SyntheticSample(
         clips=(_sprites(rng, config, start, swaps),),
         question=ask(
-            rng,
-            config,
-            "A cup hides the ball. Where is the ball last?",
-            "Where does the ball end?",
+            rng, config, "A cup hides the ball. Where is the ball last?", "Where does the ball end?"
         ),
         answer=answer,
         rationale=f"{' '.join(path)} . last {answer}",
