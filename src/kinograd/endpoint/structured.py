@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from kinograd.config.schema import OpenAIJudge
 from kinograd.endpoint.forms import FREE_TOKENS, Form, Mode, OneLabel
-from kinograd.endpoint.replies import ChatCompletion, Choice, Failure, unavailable
+from kinograd.endpoint.replies import ChatCompletion, Failure, unavailable
 from kinograd.endpoint.reply_cache import ReplyCache, cache_key
 from kinograd.endpoint.transport import Account, Transport
 from kinograd.types import KinogradError, Unscored, UsageError
@@ -128,26 +128,22 @@ class StructuredClient:
             self.reused += 1
         else:
             body = {"model": self._config.model, "messages": list(question.chat), **sampling}
-            fetch = self._fetch(session.transport, body, form, mode)
-            task = asyncio.create_task(self._stored(fetch, key, question.version))
+            fetch = self._fetch(session.transport, body, form, mode, key, question.version)
+            task = asyncio.create_task(fetch)
             session.in_flight[key] = task
             task.add_done_callback(lambda _: session.in_flight.pop(key))
         # Shielded: who else waits for this reply must not lose it to one caller's end.
         return await asyncio.shield(task)
 
-    async def _stored(
-        self, fetch: Awaitable[tuple[Any, Choice] | Failure], key: str, version: str
-    ) -> Parsed[Any] | Failure:
-        outcome = await fetch
-        if isinstance(outcome, Failure):
-            return outcome
-        value, reply = outcome
-        self._cache.put(key, self._config.model, version, reply)
-        return Parsed(value, reply.logprobs)
-
     async def _fetch(
-        self, transport: Transport, body: dict[str, Any], form: Form, mode: Mode
-    ) -> tuple[Any, Choice] | Failure:
+        self,
+        transport: Transport,
+        body: dict[str, Any],
+        form: Form,
+        mode: Mode,
+        key: str,
+        version: str,
+    ) -> Parsed[Any] | Failure:
         attempts = 1 if mode is Mode.TEXT else _FORM_ATTEMPTS
         while True:
             outcome = await transport.complete(body)
@@ -159,7 +155,8 @@ class StructuredClient:
             # What the budget cut off would be cut off again, and its end proves nothing.
             value = None if reply.truncated else form.parse(reply.text, mode)
             if value is not None:
-                return value, reply
+                self._cache.put(key, self._config.model, version, reply)
+                return Parsed(value, reply.logprobs)
             attempts -= 1
             if reply.truncated or not attempts:
                 said = f"(finish reason {reply.finish!r}): {reply.text[:300]!r}"

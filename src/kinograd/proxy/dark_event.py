@@ -57,12 +57,8 @@ class DarkEvent(TaughtTask):
     """Least gain in similarity (0 to 1) of answers from the context over answers from nothing,
     and of answers from the event over answers from the context."""
 
-    def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
-        """Yield one row per video; its answer is "" where the event has no caption yet."""
-        for video in videos:
-            yield self._row(video)
-
-    def _row(self, video: SourceVideo) -> Example | Rejected:
+    def row(self, video: SourceVideo) -> Example | Rejected:
+        """Build the row of a video; its answer is "" where the event has no caption yet."""
         if not video.events:
             return video.reject("extra.events holds no event", Reason.SCHEMA)
         fit = [

@@ -6,14 +6,13 @@ ones offered beside it: an answer without looking is at chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from kinograd.datasets.rows import Rejected
-from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.source_video import SourceVideo
 from kinograd.proxy.task import Length, ProxyTask, Seconds
 from kinograd.types import Example, Kind
 
@@ -43,12 +42,7 @@ class Jigsaw(ProxyTask):
     form: Literal["choice", "number"] = "choice"
     """Multiple choice, or the order written as one number."""
 
-    def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
-        """Yield one row per video that is long enough."""
-        for video in videos:
-            yield self._row(video)
-
-    def _row(self, video: SourceVideo) -> Example | Rejected:
+    def row(self, video: SourceVideo) -> Example | Rejected:
         n = self.pieces
         length = min(self.total, video.duration)
         piece = (length - (n - 1) * self.gap) / n
@@ -72,14 +66,4 @@ class Jigsaw(ProxyTask):
             answer = "".join(str(p + 1) for p in happened)
             return video.row(self.name, Kind.NUMERICAL, question, answer, segments, **extra)
         texts = [", ".join(str(p + 1) for p in order) for order in drawn]
-        letter = chr(ord("A") + right)
-        return video.row(
-            self.name,
-            Kind.MULTIPLE_CHOICE,
-            question,
-            letter,
-            segments,
-            lettered(texts),
-            chance=1 / len(drawn),
-            **extra,
-        )
+        return video.choice_row(self.name, question, texts, right, segments, **extra)

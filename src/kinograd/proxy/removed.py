@@ -6,15 +6,14 @@ uniformly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from kinograd.datasets.rows import Rejected
-from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.source_video import SourceVideo
 from kinograd.proxy.task import Length, ProxyTask
-from kinograd.types import Example, Kind
+from kinograd.types import Example
 
 QUESTION = (
     "About {gap:.1f} seconds were cut out of this clip at one place, and the two ends joined. "
@@ -37,12 +36,7 @@ class Removed(ProxyTask):
     total: Length = 30.0
     """Most seconds that are left."""
 
-    def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
-        """Yield one row per video that is long enough."""
-        for video in videos:
-            yield self._row(video)
-
-    def _row(self, video: SourceVideo) -> Example | Rejected:
+    def row(self, video: SourceVideo) -> Example | Rejected:
         parts = self.places + 1
         left = min(self.total, video.duration - self.gap)
         if left < parts * self.shortest:
@@ -58,13 +52,6 @@ class Removed(ProxyTask):
         texts = [
             f"between parts {i} and {i + 1}, at {left * i / parts:.1f} s" for i in range(1, parts)
         ]
-        return video.row(
-            self.name,
-            Kind.MULTIPLE_CHOICE,
-            QUESTION.format(gap=self.gap, parts=parts),
-            chr(ord("A") + place),
-            segments,
-            lettered(texts),
-            chance=1 / self.places,
-            removed=[begin + cut, begin + cut + self.gap],
-        )
+        question = QUESTION.format(gap=self.gap, parts=parts)
+        removed = [begin + cut, begin + cut + self.gap]
+        return video.choice_row(self.name, question, texts, place, segments, removed=removed)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 from kinograd.datasets.rows import Rejected
-from kinograd.proxy.source_video import SourceVideo, lettered
+from kinograd.proxy.source_video import SourceVideo
 from kinograd.proxy.task import Length, ProxyTask
-from kinograd.types import Example, Kind, Span
+from kinograd.types import Example, Span
 
 QUESTION = "Is this clip shown forwards, as it was filmed, or backwards?"
 _WAYS = ("forwards", "backwards")
@@ -51,14 +51,5 @@ class Reversed(ProxyTask):
             return
         order = [_WAYS[i] for i in rng.permutation(2)]
         for way, segments in zip(_WAYS, (forwards, backwards), strict=True):
-            letter = "AB"[order.index(way)]
-            row = video.row(
-                self.name,
-                Kind.MULTIPLE_CHOICE,
-                QUESTION,
-                letter,
-                segments,
-                lettered(order),
-                chance=0.5,
-            )
+            row = video.choice_row(self.name, QUESTION, order, order.index(way), segments)
             yield replace(row, id=f"{row.id}-{way}")

@@ -101,15 +101,36 @@ class SourceVideo:
             extra={"of": self.id, "from": self.example.source, **extra},
         )
 
+    def choice_row(
+        self,
+        task: str,
+        question: str,
+        texts: Sequence[str],
+        right: int,
+        segments: Segments,
+        **extra: Any,
+    ) -> Example:
+        """Build a multiple-choice Example whose options are ``texts``, each equally likely.
+
+        Args:
+            right: index of the right option.
+        """
+        options = [f"{chr(ord('A') + i)}. {text}" for i, text in enumerate(texts)]
+        return self.row(
+            task,
+            Kind.MULTIPLE_CHOICE,
+            question,
+            options[right][0],
+            segments,
+            options,
+            chance=1 / len(texts),
+            **extra,
+        )
+
 
 def video_medium(segments: Segments) -> Media:
     """Return a video medium of these segments."""
     return Media(MediaType.VIDEO, Cut(segments))
-
-
-def lettered(texts: Sequence[str]) -> tuple[str, ...]:
-    """Put letters before options: ``A. red``."""
-    return tuple(f"{chr(ord('A') + i)}. {text}" for i, text in enumerate(texts))
 
 
 def raw_clips(folder: Path, media_root: Path) -> Iterator[Example]:

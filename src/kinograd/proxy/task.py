@@ -56,9 +56,14 @@ class ProxyTask(Section, ABC):
     render: str | None = None
     """Folder to write each clip to as mp4; null renders nothing."""
 
-    @abstractmethod
     def build(self, videos: Sequence[SourceVideo]) -> Iterator[Example | Rejected]:
-        """Yield the rows of every video, or why it gives none."""
+        """Yield the rows of every video, or why it gives none; by default one ``row`` each."""
+        for video in videos:
+            yield self.row(video)
+
+    def row(self, video: SourceVideo) -> Example | Rejected:
+        """Build the one row of a video, or say why there is none; ``build`` calls it."""
+        raise NotImplementedError(f"{self.name} defines neither build nor row")
 
     @model_validator(mode="after")
     def _in_order(self) -> ProxyTask:
