@@ -44,8 +44,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self._depth > MOST_NESTED:
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
+            event: Any = self.peek_event()  # pyright: ignore[reportUnknownMemberType]
+            raise yaml.MarkedYAMLError(None, None, _TOO_DEEP, event.start_mark)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -88,7 +88,7 @@ def parse_yaml(text: str, where: str) -> Any:
         character = f"U+{error.character:04X}"
         raise UsageError(f"{where}:{line}: the character {character} is not allowed") from error
     finally:
-        loader.dispose()
+        loader.dispose()  # pyright: ignore[reportUnknownMemberType]
 
 
 def dump_yaml(tree: Mapping[str, Any]) -> str:

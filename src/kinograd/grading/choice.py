@@ -221,8 +221,9 @@ def _rank(tokens: Sequence[_Token], at: int, in_prose: bool) -> int:
     if in_prose:
         head = before is None or before.kind in ("stop", "pause")
         return 1 if head else 0
-    free = before is None or before.kind != "word" or before.low in _BEFORE
-    return 2 if free or (len(before.text) == 1 and before.text.isupper()) else 0
+    if before is None or before.kind != "word" or before.low in _BEFORE:
+        return 2
+    return 2 if len(before.text) == 1 and before.text.isupper() else 0
 
 
 def _lead(tokens: Sequence[_Token], at: int) -> _Token | None:

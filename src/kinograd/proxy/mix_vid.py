@@ -17,6 +17,7 @@ import numpy as np
 from kinograd.datasets.rows import Reason, Rejected
 from kinograd.endpoint.replies import Failure
 from kinograd.grading.choice import option_texts
+from kinograd.kinds import KINDS
 from kinograd.proxy.source_video import Segments, SourceVideo, pair_up, video_medium
 from kinograd.proxy.task import Length, TaughtTask
 from kinograd.proxy.teacher_tools import Record, TeacherTools, read_json, rejected_by_teacher
@@ -41,8 +42,6 @@ OTHER = (
     "about, write NONE and nothing else."
 )
 _PLACEHOLDER = re.compile(r"\s*<(?:video|image)>\s*")
-_UNFIT = {Kind.CAPTION, Kind.DARK_EVENT, Kind.MIX_VID}  # cannot be asked about one of two
-_RULED = {Kind.MULTIPLE_CHOICE, Kind.NUMERICAL, Kind.OCR, Kind.REGRESSION}
 
 _Turn = tuple[float, float]  # first and last second
 
@@ -87,7 +86,7 @@ class MixVid(TaughtTask):
 
     def _row(self, video: SourceVideo, other: SourceVideo) -> Example | Rejected:
         own = video.example
-        if self.fresh or own.kind in _UNFIT:
+        if self.fresh or KINDS[own.kind].always_judged:  # it is about a whole video
             own = replace(own, question="", answer="", options=())
         rng = video.rng(self.name, self.seed)
         leads = bool(rng.integers(2)) if self.target == "random" else self.target == "first"
@@ -116,7 +115,7 @@ class MixVid(TaughtTask):
         ]
         return video.row(
             self.name,
-            own.kind if question and own.kind in _RULED else Kind.MIX_VID,
+            own.kind if question and KINDS[own.kind].judge is None else Kind.MIX_VID,
             QUESTION.format(question=question) if question else "",
             own.answer,
             segments,

@@ -76,6 +76,6 @@ def _inside(process: str) -> str | None:
 
 
 FORMAT = format_of_rows(
-    RowFormat("video_r1", load, frozenset(_COLUMNS), {"problem_id", "problem_type"}),
+    RowFormat("video_r1", load, _COLUMNS, {"problem_id", "problem_type"}),
     "Video-R1: 260k, CoT-165k and evaluation, a JSON list",
 )

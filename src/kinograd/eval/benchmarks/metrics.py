@@ -28,7 +28,9 @@ class Figure:
 def accuracy(records: Sequence[EvalRecord]) -> Figure | None:
     """Share of right answers among scored answers of the kinds that are right or wrong."""
     rows = [r for r in _ordered(records) if not KINDS[Kind(r["kind"])].graded]
-    cell = summarise(rows) if rows else {"accuracy": None}
+    if not rows:
+        return None
+    cell = summarise(rows)
     if cell["accuracy"] is None:
         return None
     percents = (100 * cell[name] for name in ("low", "high"))
