@@ -215,13 +215,18 @@ def test_a_packed_body_is_bounded_as_it_is_unpacked(raw: Raw, status: str) -> No
     assert "longer than 16 MiB" in failed(ask(server.url)).detail
 
 
+def packed(data: bytes) -> bytes:
+    # without a time, so that every process collects the same parameters
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("encoding", "body", "why"),
     [
         ("gzip", b"no gzip at all", "damaged gzip"),
-        ("gzip", gzip.compress(completion())[:-9], "incomplete gzip"),
+        ("gzip", packed(completion())[:-9], "incomplete gzip"),
         ("br", b"\x8b\x02\x80", "was not asked for"),
-        ("gzip, gzip", gzip.compress(gzip.compress(completion())), "was not asked for"),
+        ("gzip, gzip", packed(packed(completion())), "was not asked for"),
     ],
 )
 def test_a_packing_that_is_none_is_named(raw: Raw, encoding: str, body: bytes, why: str) -> None:
@@ -231,7 +236,7 @@ def test_a_packing_that_is_none_is_named(raw: Raw, encoding: str, body: bytes, w
 
 def test_an_honest_packing_is_unpacked(raw: Raw) -> None:
     for name, body in (
-        ("gzip", gzip.compress(completion())),
+        ("gzip", packed(completion())),
         ("deflate", zlib.compress(completion())),
     ):
         server = raw(lambda _, n=name, b=body: http(b, "200 OK", f"content-encoding: {n}"))
