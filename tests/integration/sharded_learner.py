@@ -49,7 +49,8 @@ def make_tasks(model: VideoLM) -> list[TrainItem]:
 
 def main(folder: str, lora: bool) -> None:
     torch.set_num_threads(1)
-    rank, _ = parallel.start()
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
     options = {"lora": {"rank": 4, "targets": ["q_proj"]}} if lora else {"train_vision": True}
     model = load(ModelConfig(path=folder, device="cpu", **options))
     if lora:  # B starts at zero, which would leave A without a gradient

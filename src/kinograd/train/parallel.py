@@ -1,4 +1,4 @@
-"""Several processes: ranks, sums over all of them, sharded weights (PyTorch's FSDP2).
+"""Several processes: what the learner needs of them, and sharded weights (PyTorch's FSDP2).
 
 Launched by torchrun, SLURM or ``accelerate launch``, which set RANK and WORLD_SIZE. The
 learner keeps three promises, so that any of them works: every rank makes the same number
@@ -7,8 +7,6 @@ weights carry normalisers that were summed over all ranks.
 """
 
 from __future__ import annotations
-
-import os
 
 import torch
 import torch.distributed as dist
@@ -19,26 +17,9 @@ from kinograd.models.prefix import PrefixLM
 from kinograd.types import UsageError
 
 
-def start() -> tuple[int, int]:
-    """Join the other processes, if there are any; return (rank, number of ranks)."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return (dist.get_rank(), size) if size > 1 else (0, 1)
-
-
 def several() -> bool:
     """Return True if there is more than one rank."""
     return dist.is_initialized() and dist.get_world_size() > 1
-
-
-def total(*values: float) -> list[float]:
-    """Return the sums of ``values`` over all ranks."""
-    if not several():
-        return list(values)
-    summed = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(summed)
-    return summed.tolist()
 
 
 def most(value: int) -> int:
