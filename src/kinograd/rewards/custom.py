@@ -11,6 +11,7 @@ import importlib
 import inspect
 import logging
 import math
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -83,11 +84,17 @@ def _failed(reward: CustomReward, error: Exception) -> Failed:
     if reward.target not in _reported:
         _reported.add(reward.target)
         _log.error(
-            "custom reward %s failed; later failures are only counted",
+            "custom reward %s failed; later failures are only counted\n%s",
             reward.target,
-            exc_info=error,
+            _traceback(error),
         )
     return Failed(f"{reward.target} raised {type(error).__name__}: {_one_line(error)}")
+
+
+def _traceback(error: Exception) -> str:
+    """Return the traceback as text that every log can encode."""
+    text = "".join(traceback.format_exception(error))
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _one_line(error: Exception) -> str:
