@@ -32,7 +32,7 @@ test-fast: .venv/.installed  ## unit tests, at most 90 seconds
 test-all: .venv/.installed-all  ## everything, with vLLM, Ray and the browser
 	$(PYTEST) $(PARALLEL)
 
-golden: .venv/.installed  ## write the golden files anew; review the diff
+golden: .venv/.installed  ## write the golden files again; review the diff
 	$(PYTEST) -m "not ($(EXTRA))" --update-golden
 	git diff --stat tests/golden
 
@@ -54,7 +54,7 @@ docs: .venv/.installed  ## the documentation as a site, into build/site
 bench: .venv/.installed  ## start-up times, into benchmarks/results
 	.venv/bin/python benchmarks/startup.py
 
-constraints:  ## write constraints.txt anew from pyproject.toml
+constraints:  ## write constraints.txt again from pyproject.toml
 	scripts/lock.sh
 
 .PHONY: help install install-all demo test test-fast test-all golden fmt check docs bench constraints

@@ -3,7 +3,7 @@
     python examples/rl_loop.py                  # a tiny model on two CPU cores, minutes
 
 A small model is taught the form of an answer, then learns from answers alone. Everything
-that a step does stands in ``main``; the library lends the clips, the model and the
+that a step does is in ``main``; the library lends the clips, the model and the
 shared-prefix forward (read ``kinograd/models/prefix.py`` for that one).
 
 Notation: P prompts per step, G rollouts of each, T tokens of a rollout.

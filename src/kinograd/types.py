@@ -274,7 +274,7 @@ class Score:
 
     @classmethod
     def none(cls, reason: Unscored, detail: str = "", **parts: float) -> Score:
-        """An unscored Score; the parts that could be computed are kept for the record."""
+        """Return an unscored Score with the parts that could be computed, for the record."""
         return cls(None, parts, reason, False, detail)
 
 

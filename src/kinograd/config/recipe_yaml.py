@@ -112,7 +112,7 @@ class _Values:
         if depth > MOST_NESTED:  # a list that holds itself, too
             _fail(node, _TOO_DEEP)
         if self._count > _MOST_VALUES:
-            _fail(node, f"the aliases stand for more than {_MOST_VALUES} values")
+            _fail(node, f"the aliases expand to more than {_MOST_VALUES} values")
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return self._table(node, depth)

@@ -37,5 +37,6 @@ class InProcess(Section):
 
 
 # A second engine makes this Annotated[InProcess | Other, Field(discriminator="type")];
-# pydantic takes no discriminator for a union of one.
+# pydantic takes no discriminator for a union of one. Every recipe that sets ``rollout`` names
+# its ``type``, because a discriminated union demands it.
 RolloutConfig = InProcess

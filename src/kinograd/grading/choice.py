@@ -158,7 +158,7 @@ def options_fault(options: Sequence[str]) -> str | None:
     if len(options) > 26:
         return f"{len(options)} options, more than there are letters"
     if own != letters and sorted(own) == letters:
-        return f"the options' own letters stand in the order {', '.join(own)}"
+        return f"the options' own letters come in the order {', '.join(own)}"
     texts = Counter(option_texts(options).values())
     text, count = texts.most_common(1)[0] if texts else ("", 0)
     return f"{count} options read {text[:60]!r}" if count > 1 else None
@@ -185,7 +185,7 @@ def _plain(text: str) -> str:
 
 
 def _mentions(tokens: Sequence[_Token]) -> list[_Mention]:
-    """Find the option letters of an answer, with what stands around them as their rank."""
+    """Find the option letters of an answer, with the words around them as their rank."""
     found: list[_Mention] = []
     for at, token in enumerate(tokens):
         after = tokens[at + 1] if at + 1 < len(tokens) else None

@@ -44,7 +44,7 @@ def relative_error(answer: Quantity, reference: Quantity) -> float:
 
 
 def _in_terms_of(answer: Quantity, reference: Quantity) -> list[Fraction]:
-    """Return the values that ``answer`` may stand for, in the unit and percent of ``reference``."""
+    """Return the values that ``answer`` may mean, in the unit and percent of ``reference``."""
     value = answer.value
     if answer.unit and reference.unit:
         (dimension, size), (wanted, wanted_size) = UNITS[answer.unit], UNITS[reference.unit]

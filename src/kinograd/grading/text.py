@@ -1,6 +1,6 @@
 """Transcriptions (1 - word error rate) and free text (mean of ROUGE-1, -2 and -L).
 
-The libraries are loaded when first used. The released graders of Video-R1 stand here too,
+The libraries are loaded when first used. The released graders of Video-R1 are here too,
 as they differ from the default only in what they do before counting.
 """
 

@@ -26,7 +26,7 @@ class Token:
     kind: str
     text: str
     glued: bool
-    """No space stands before it."""
+    """No space comes before it."""
 
 
 def tokenise(text: str) -> list[Token]:

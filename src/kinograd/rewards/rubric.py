@@ -57,7 +57,7 @@ def grade(
     """Grade one response by the rules of a recipe; ``grade_text`` is the short form.
 
     Args:
-        accuracy: a custom reward that stands in for the grader of the kind.
+        accuracy: a custom reward that replaces the grader of the kind.
     """
     mode = MODES[config.mode]
     answer = mode.read_answer(completion, config)

@@ -46,6 +46,10 @@ class Engine(Protocol):
     ) -> list[Group]:
         """Sample the rollouts of every request; groups come in the order of the requests.
 
+        The model has to see what the learner sees: the prompt's token ids, media and
+        positions (``Family.row`` gives all three). The family's ``banned_tokens`` are masked
+        before log-probabilities are taken, and all of ``model.end_tokens`` end a rollout.
+
         Args:
             key: addresses the noise; the same key draws the same rollouts.
         """

@@ -1,6 +1,6 @@
 """Cuts: JSON form, validation against their sources, and placement in time.
 
-JSON (docs/guide/data.md): ``{"type": "video", "path": "a.mp4"}`` for a whole file, or
+JSON (docs/guide/video.md): ``{"type": "video", "path": "a.mp4"}`` for a whole file, or
 ``{"type": "video", "cut": [{"path": "a.mp4", "start": 0, "end": 12.4}, {"black": 5.1}]}``.
 """
 

@@ -78,7 +78,7 @@ def test_a_table_given_in_part_keeps_the_methods_other_settings():
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_rule_keeps_the_places_of_dropped_groups(name):
-    groups = [scored_group([1, None]), scored_group([1, None, 0, 0]), scored_group([0, 1])]
+    groups = [scored_group([1, None]), scored_group([1, None, 0, 0]), scored_group([0, 1, 0, 0])]
     result = ALGORITHMS[name]().advantages(groups)
     assert result.groups[0] is None
     assert np.isnan(result.groups[1]).tolist() == [False, True, False, False]

@@ -178,7 +178,7 @@ def test_leaks(case: Example, leaks: bool) -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (choice("Which?", "B. red", "A. blue"), "stand in the order B, A"),
+        (choice("Which?", "B. red", "A. blue"), "come in the order B, A"),
         (choice("Which?", *map(str, range(27))), "more than there are letters"),
         (choice("In <video>?", "red", "blue"), "the question names"),
     ],
