@@ -20,6 +20,8 @@ from kinograd.video.clip_store import ClipStore
 
 
 class Settings(AnnotateConfig):
+    """Settings of ``data annotate``."""
+
     format: DataFormat = "auto"
     """Format of the rows."""
 

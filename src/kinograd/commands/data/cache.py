@@ -24,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, help="Decoded clips on disk: stats, clea
 
 
 class Settings(Section):
+    """Settings of ``data cache warm``."""
+
     backend: Literal["local", "ray"] = "local"
     """Backend of the decoder processes; video.workers is their number."""
 

@@ -14,6 +14,8 @@ from kinograd.section import Positive, Section
 
 
 class MediaSettings(Section):
+    """Settings of verbs that find media."""
+
     format: DataFormat = "auto"
     """Format of the inputs."""
     media_root: str | None = None
@@ -25,6 +27,8 @@ class MediaSettings(Section):
 
 
 class ClipSettings(MediaSettings):
+    """Settings of verbs that decode clips."""
+
     video: VideoConfig = VideoConfig()
     """Sampling and limits of clips; over those of a recipe among the inputs."""
 

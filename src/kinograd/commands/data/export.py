@@ -25,6 +25,8 @@ _SHARDS = 8
 
 
 class Settings(Section):
+    """Settings of ``data export``."""
+
     format: DataFormat | None = None
     """Format of OUT; null takes it from OUT's name."""
     shards: Positive | None = None

@@ -36,6 +36,8 @@ from kinograd.types import Example, Group
 
 
 class Settings(Section):
+    """Settings of ``data filter``."""
+
     samples: Positive = 5
     """Answers per row."""
     temperature: float = Field(default=1.0, ge=0.01)

@@ -25,6 +25,8 @@ _EVERY_S = 10.0
 
 
 class Settings(Section):
+    """Settings of ``data import``."""
+
     format: DataFormat = "auto"
     """Format of the input; --list shows all."""
     layout: str | None = None

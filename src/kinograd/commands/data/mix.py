@@ -13,6 +13,8 @@ from kinograd.section import Positive, Section
 
 
 class Settings(Section):
+    """Settings of ``data mix``."""
+
     rows: Positive | None = None
     """Number of rows; null takes as many as the weights allow."""
     temperature: float = Field(default=1.0, gt=0)

@@ -15,6 +15,8 @@ from kinograd.types import KinogradError
 
 
 class Settings(Section):
+    """Settings of ``data unpack``."""
+
     format: DataFormat = "auto"
     """Format of the data files."""
 

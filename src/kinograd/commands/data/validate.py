@@ -19,6 +19,8 @@ from kinograd.curate.validate import Checks, validate
 
 
 class Settings(ClipSettings):
+    """Settings of ``data validate``."""
+
     decode: bool = False
     """Decode every clip, instead of only opening it."""
 
